@@ -1,0 +1,179 @@
+// Package driver is the hardware contract: what a hardware type must be able to do so that Ferric can operate a
+// machine. It is the extension point for vendors.
+//
+// A hardware type is a value that names, per kind of interface, the implementations that it allows. An
+// implementation has one core interface per kind, with few methods; what only some hardware can do is an optional
+// interface beside it, found by type assertion.
+//
+// # Concurrency
+//
+// Implementations are shared by all nodes and are called from many goroutines at once; they keep no state per call. Every
+// method honours its context's deadline.
+package driver
+
+import (
+	"context"
+	"time"
+
+	"ferric"
+)
+
+// Machine is the node that a call is about. Implementations read it and do not change it.
+type Machine struct {
+	Node  *ferric.Node
+	Ports []*ferric.Port
+}
+
+// Interface is common to all kinds.
+type Interface interface {
+	// Properties names the driver_info and instance_info keys that the implementation reads, with a sentence each.
+	Properties() map[string]string
+	// Validate checks what the implementation needs of the node without touching the hardware. CodeInvalid names
+	// every missing or wrong field.
+	Validate(ctx context.Context, m *Machine) error
+}
+
+// Power controls a machine's power. Interface kind "power".
+type Power interface {
+	Interface
+	// PowerState asks the hardware. CodeUnavailable, CodeUnauthorized, CodeTimeout.
+	PowerState(ctx context.Context, m *Machine) (ferric.PowerState, error)
+	// SetPowerState brings the machine to the target and returns when it is there, or with CodeTimeout. It may be repeated:
+	// a machine that is on stays on. Reboot ends with the machine on, whatever it was before.
+	SetPowerState(ctx context.Context, m *Machine, target ferric.PowerState, timeout time.Duration) error
+	// SupportedPowerStates returns the targets that SetPowerState takes.
+	SupportedPowerStates(m *Machine) []ferric.PowerState
+}
+
+// BootDeviceSetting is where a machine boots from next; Persistent is nil if the hardware does not say.
+type BootDeviceSetting struct {
+	Device     ferric.BootDevice
+	Persistent *bool
+}
+
+// Management sets up how a machine boots. Interface kind "management".
+type Management interface {
+	Interface
+	SupportedBootDevices(m *Machine) []ferric.BootDevice
+	// BootDevice asks the hardware. Device is "" if it has no override.
+	BootDevice(ctx context.Context, m *Machine) (BootDeviceSetting, error)
+	// SetBootDevice is for the next boot, or for every boot if persistent. It may be repeated. CodeInvalid for a device that is not
+	// supported.
+	SetBootDevice(ctx context.Context, m *Machine, d ferric.BootDevice, persistent bool) error
+}
+
+// NMIInjector is an optional part of Management.
+type NMIInjector interface {
+	InjectNMI(ctx context.Context, m *Machine) error
+}
+
+// SensorReader is an optional part of Management. The result has Ironic's shape: sensor type → sensor id → reading.
+type SensorReader interface {
+	Sensors(ctx context.Context, m *Machine) (map[string]map[string]any, error)
+}
+
+// BootModer is an optional part of Management.
+type BootModer interface {
+	SupportedBootModes(m *Machine) []string
+	// BootMode returns "" if the hardware does not say.
+	BootMode(ctx context.Context, m *Machine) (string, error)
+	SetBootMode(ctx context.Context, m *Machine, mode string) error
+}
+
+// RamdiskBoot says what to boot the machine into.
+type RamdiskBoot struct {
+	Kernel  string            // source of the kernel: a path or URL; "" is the configured one
+	Ramdisk string            // source of the initramfs
+	Params  map[string]string // kernel parameters, "ipa-api-url" and the like
+	Purpose string            // deploy, clean, inspect, rescue, service
+}
+
+// Boot prepares what a machine loads at its next boot. Interface kind "boot". All methods may be repeated.
+type Boot interface {
+	Interface
+	// PrepareRamdisk makes the machine load the ramdisk when it boots next. It sets the boot device too.
+	PrepareRamdisk(ctx context.Context, t *Task, r RamdiskBoot) error
+	// CleanUpRamdisk takes away what PrepareRamdisk made.
+	CleanUpRamdisk(ctx context.Context, t *Task) error
+	// PrepareInstance makes the machine boot the deployed system from now on.
+	PrepareInstance(ctx context.Context, t *Task) error
+	// CleanUpInstance takes away what PrepareInstance made.
+	CleanUpInstance(ctx context.Context, t *Task) error
+}
+
+// NetworkPurpose says what a machine is connected to a network for.
+type NetworkPurpose string
+
+// The purposes.
+const (
+	ForProvisioning NetworkPurpose = "provisioning"
+	ForCleaning     NetworkPurpose = "cleaning"
+	ForInspection   NetworkPurpose = "inspection"
+	ForRescue       NetworkPurpose = "rescuing"
+	ForServicing    NetworkPurpose = "servicing"
+	ForTenant       NetworkPurpose = "tenant"
+)
+
+// Network connects machines. Interface kind "network". All methods may be repeated.
+type Network interface {
+	Interface
+	// Connect puts the machine on the network of the purpose; Disconnect takes it off.
+	Connect(ctx context.Context, t *Task, purpose NetworkPurpose) error
+	Disconnect(ctx context.Context, t *Task, purpose NetworkPurpose) error
+	// AttachVIF notes that the instance's virtual interface is to be plugged into a port of the machine. CodeConflict if it is
+	// attached already, CodeInvalid if no port is free.
+	AttachVIF(ctx context.Context, t *Task, vif VIF) error
+	DetachVIF(ctx context.Context, t *Task, id string) error
+	VIFs(ctx context.Context, m *Machine) ([]VIF, error)
+}
+
+// VIF is a virtual interface of an instance. Extra fields travel as they came.
+type VIF struct {
+	ID    string
+	Extra map[string]any
+}
+
+// Deploy writes an image and makes the machine run it. Interface kind "deploy". Its work is its steps (Stepper).
+type Deploy interface {
+	Interface
+	// Prepare is called before the machine is touched: fetch images, build configurations. May be repeated.
+	Prepare(ctx context.Context, t *Task) error
+	// CleanUp takes away what Prepare made. May be repeated.
+	CleanUp(ctx context.Context, t *Task) error
+	// UsesRamdisk reports whether the deploy boots the deploy ramdisk.
+	UsesRamdisk(m *Machine) bool
+}
+
+// Inspect finds out what a machine is made of. Interface kind "inspect".
+type Inspect interface {
+	Interface
+	// InBand reports whether the inspection is done by an agent in the ramdisk. Then the conductor boots it and
+	// waits for the inventory; otherwise it calls Run.
+	InBand(m *Machine) bool
+	// Run inspects out of band.
+	Run(ctx context.Context, t *Task) (*ferric.Inventory, error)
+}
+
+// Storage attaches remote volumes. Interface kind "storage".
+type Storage interface {
+	Interface
+	Attach(ctx context.Context, t *Task) error
+	Detach(ctx context.Context, t *Task) error
+	// WritesImage reports whether the image is to be written to a local disk.
+	WritesImage(m *Machine) bool
+}
+
+// Vendor offers calls of its own. Interface kind "vendor".
+type Vendor interface {
+	Interface
+	Methods() []VendorMethod
+}
+
+// VendorMethod is one call of a vendor interface.
+type VendorMethod struct {
+	Name        string
+	HTTPMethods []string // POST, GET, …
+	Async       bool
+	Description string
+	Run         func(ctx context.Context, m *Machine, args map[string]any) (any, error)
+}

@@ -1,0 +1,108 @@
+package flow
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Lane separates operations that may be unfinished on one node at the same time. A lane holds at most one.
+type Lane string
+
+// The lanes.
+const (
+	Provision Lane = "provision" // what changes the provision state
+	Power     Lane = "power"     // power changes asked for by people
+)
+
+// Status is where an operation or a step stands.
+type Status string
+
+// The statuses. An operation is Running from its first moment to its last, but for Waiting and Held.
+const (
+	Pending   Status = "pending"   // step: not begun
+	Running   Status = "running"   // being worked on, or interrupted and to be carried on
+	Waiting   Status = "waiting"   // for an event, a poll or a deadline
+	Held      Status = "held"      // until the operator's unhold
+	Succeeded Status = "succeeded" // ended well
+	Failing   Status = "failing"   // operation: a step failed, the clean-up steps are under way
+	Failed    Status = "failed"    // ended badly
+	Skipped   Status = "skipped"   // step: not run, because an earlier one failed
+)
+
+// Ended reports whether the status is final.
+func (s Status) Ended() bool { return s == Succeeded || s == Failed || s == Skipped }
+
+// Operation is one plan for one node.
+type Operation struct {
+	ID       string          `json:"id"` // UUID
+	NodeUUID string          `json:"node_uuid"`
+	Kind     string          `json:"kind"` // deploy, clean, inspect, verify, …; names the Program that runs it
+	Lane     Lane            `json:"lane"`
+	Params   json.RawMessage `json:"params,omitempty"` // the request, as its Program understands it; no secrets
+	Status   Status          `json:"status"`
+	Error    string          `json:"error,omitempty"` // why it failed: the first failure's text
+	Cursor   int             `json:"cursor"`          // index into Steps of the step under way
+
+	RequestID string `json:"request_id,omitempty"` // of the API request that started it
+	User      string `json:"user,omitempty"`
+	Project   string `json:"project,omitempty"`
+
+	// Abort is the reason why somebody wants it to stop, "" if nobody does. Set from outside, seen by the runner
+	// at the next step or wake.
+	Abort string `json:"abort,omitempty"`
+
+	// What a Waiting operation waits for.
+	WaitFor   string    `json:"wait_for,omitempty"`  // event name, "" for time alone
+	WaitWhat  string    `json:"wait_what,omitempty"` // for people: what is being waited for
+	WaitSince time.Time `json:"wait_since,omitzero"` // when this wait began
+	WakeAt    time.Time `json:"wake_at,omitzero"`    // when it is due even without the event
+	Signals   int64     `json:"signals,omitempty"`   // events counted so far (see Ledger.Signal)
+	CreatedAt time.Time `json:"created_at,omitzero"` //
+	UpdatedAt time.Time `json:"updated_at,omitzero"` //
+	EndedAt   time.Time `json:"ended_at,omitzero"`   //
+	Steps     []Step    `json:"steps"`               // in the order in which they run
+	Conductor string    `json:"conductor,omitempty"` // host name of the conductor that worked on it last
+	Takeovers int       `json:"takeovers,omitempty"` // how often it was carried on after an interruption
+}
+
+// Step is one row of a plan.
+type Step struct {
+	Seq       int            `json:"seq"` // position; Operation.Steps[i].Seq == i
+	Interface string         `json:"interface"`
+	Name      string         `json:"step"`
+	Priority  int            `json:"priority"`
+	Args      map[string]any `json:"args,omitempty"`
+	Repeat    Repeat         `json:"repeat"`
+	// CleanUp marks a step that runs only after a failure or an abort.
+	CleanUp bool `json:"clean_up,omitempty"`
+	// Hidden steps are Ferric's own; they do not appear as deploy_step, clean_step or service_step.
+	Hidden bool `json:"hidden,omitempty"`
+	// Source says who runs it: "" for the conductor, "agent" for a step that the agent offered.
+	Source string `json:"source,omitempty"`
+
+	Status    Status          `json:"status"`
+	Attempts  int             `json:"attempts"`         // how often its code was begun (waking from a wait does not count)
+	Data      json.RawMessage `json:"data,omitempty"`   // the step's own checkpoint
+	Result    json.RawMessage `json:"result,omitempty"` // what it brought
+	Error     string          `json:"error,omitempty"`
+	StartedAt time.Time       `json:"started_at,omitzero"`
+	EndedAt   time.Time       `json:"ended_at,omitzero"`
+}
+
+// Repeat says what happens when a step's code was begun and its outcome was never written.
+type Repeat string
+
+// The ways to repeat.
+const (
+	Safe  Repeat = "safe"  // run it again at will
+	Check Repeat = "check" // its code asks the world first whether it happened (Task.Attempt > 1)
+	Never Repeat = "never" // the operation fails and says so: the operator decides
+)
+
+// Current returns the step under the cursor, nil when there is none left.
+func (o *Operation) Current() *Step {
+	if o.Cursor < 0 || o.Cursor >= len(o.Steps) {
+		return nil
+	}
+	return &o.Steps[o.Cursor]
+}

@@ -1,0 +1,55 @@
+package ferric
+
+import "time"
+
+// Page says which part of a list is wanted, and in which order.
+type Page struct {
+	Limit   int    // 0: no limit
+	Marker  string // UUID of the last object of the page before; "" from the start
+	SortKey string // a column's API name; "" is creation order
+	Desc    bool
+}
+
+// NodeFilter selects nodes; zero fields select everything.
+type NodeFilter struct {
+	UUIDs           []string
+	Name            string
+	InstanceID      string
+	Associated      *bool
+	Maintenance     *bool
+	Retired         *bool
+	Reserved        *bool
+	ProvisionStates []ProvisionState
+	Driver          string
+	ResourceClass   string
+	Fault           string // "none" selects nodes without a fault
+	ConductorGroup  *string
+	Owner           string
+	Lessee          string
+	Project         string // owner or lessee
+	DescriptionLike string // substring
+	ChassisUUID     string
+	Shards          []string
+	Sharded         *bool
+	ParentNode      string
+	IncludeChildren bool // otherwise only nodes without a parent, unless ParentNode is set
+	InstanceName    string
+}
+
+// PortFilter selects ports; zero fields select everything.
+type PortFilter struct {
+	NodeUUIDs     []string
+	Addresses     []string
+	PortgroupUUID string
+	Page
+}
+
+// DHCPLease is an address that the DHCP server gave to a MAC.
+type DHCPLease struct {
+	MAC       string    `json:"mac"`
+	Address   string    `json:"address"`
+	Hostname  string    `json:"hostname,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
+	// Declined marks an address that a client found in use; MAC is empty then.
+	Declined bool `json:"declined,omitempty"`
+}
