@@ -52,7 +52,8 @@ type Ledger interface {
 	Start(ctx context.Context, l Lease, op *Operation, mutate Mutate) (*ferric.Node, error)
 	// Checkpoint writes the operation's row, all of its steps that differ from what is stored (new ones included), the
 	// history entries, and changes the node, in one transaction. When op waits and more signals have arrived than
-	// op.Signals says, it is stored as due at once. On success op.Signals is up to date.
+	// op.Signals says, it is stored as due at once. It never writes the abort reason; on success op.Signals and op.Abort are
+	// what is stored.
 	Checkpoint(ctx context.Context, l Lease, op *Operation, history []ferric.HistoryEntry, mutate Mutate) (*ferric.Node, error)
 	// UpdateNode changes a node under a lease, outside of any operation.
 	UpdateNode(ctx context.Context, l Lease, mutate Mutate) (*ferric.Node, error)
@@ -61,7 +62,8 @@ type Ledger interface {
 	Operation(ctx context.Context, id string) (*Operation, error)
 	// Unfinished loads the unfinished operation of a node's lane; CodeNotFound if there is none.
 	Unfinished(ctx context.Context, nodeUUID string, lane Lane) (*Operation, error)
-	// Due lists unfinished operations whose time has come and whose node has no live lease, longest due first.
+	// Due lists unfinished operations whose time has come and whose node has no live lease, longest due first. The time of
+	// a Running, Waiting or Failing operation is WakeAt (zero: at once); that of a Held one comes with its event or an abort.
 	Due(ctx context.Context, now time.Time, limit int) ([]Due, error)
 	// NextWake returns the earliest WakeAt in the future of an unfinished operation, zero if there is none.
 	NextWake(ctx context.Context, now time.Time) (time.Time, error)

@@ -1,0 +1,289 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"ferric"
+
+	"github.com/google/uuid"
+)
+
+// work carries an operation on until it ends, waits, or ctx ends. A nil error means that all is in the ledger.
+func (r *Runner) work(ctx context.Context, lease Lease, op *Operation) error {
+	if op.Status.Ended() {
+		return nil
+	}
+	program, ok := r.Programs[op.Kind]
+	if !ok {
+		return r.fail(ctx, lease, nil, op, ferric.Errorf(ferric.CodeInternal,
+			"operation %s is of kind %q, which this version of Ferric does not know", op.ID, op.Kind))
+	}
+	if op.Conductor != r.Owner {
+		op.Conductor = r.Owner
+	}
+	for {
+		s := r.next(op)
+		if s == nil {
+			return r.end(ctx, lease, program, op)
+		}
+		if op.Abort != "" && op.Status != Failing {
+			if err := r.fail(ctx, lease, program, op, ferric.Errorf(ferric.CodeConflict, "%s", op.Abort)); err != nil {
+				return err
+			}
+			continue
+		}
+		goesOn, err := r.step(ctx, lease, program, op, s)
+		if err != nil || !goesOn {
+			return err
+		}
+	}
+}
+
+// next returns the step to run, passing over steps that do not apply: clean-up steps while all is well, others once
+// the operation is failing.
+func (r *Runner) next(op *Operation) *Step {
+	for s := op.Current(); s != nil; s = op.Current() {
+		if !s.Status.Ended() && s.CleanUp == (op.Status == Failing) {
+			return s
+		}
+		if !s.Status.Ended() {
+			s.Status = Skipped
+		}
+		op.Cursor++
+	}
+	return nil
+}
+
+// step runs one step once. goesOn is false when the operation now waits.
+func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Operation, s *Step) (goesOn bool, err error) {
+	repeated := s.Status == Running
+	if repeated {
+		op.Takeovers++
+		r.log.Warn("carrying on a step that was interrupted", "node", op.NodeUUID, "operation", op.ID,
+			"step", s.Interface+"."+s.Name, "attempts", s.Attempts)
+		if s.Repeat == Never {
+			return true, r.fail(ctx, lease, program, op, ferric.Errorf(ferric.CodeInternal,
+				"step %s.%s was interrupted and must not be run twice; look at the machine, then start the operation again",
+				s.Interface, s.Name))
+		}
+	}
+	if s.Status != Waiting {
+		s.Attempts++
+		if s.StartedAt.IsZero() {
+			s.StartedAt = r.now()
+		}
+	}
+	s.Status = Running
+	if op.Status != Failing {
+		op.Status = Running
+	}
+	op.UpdatedAt = r.now()
+	node, err := r.ledger.Checkpoint(ctx, lease, op, nil, program.View(Begins, op))
+	if err != nil {
+		return false, fmt.Errorf("write the beginning of step %s.%s: %w", s.Interface, s.Name, err)
+	}
+	t := &Task{Op: op, Step: s, Node: node, Repeated: repeated, CleanUp: s.CleanUp, runner: r, lease: lease}
+	fn, err := program.Func(op, s)
+	var out Outcome
+	if err == nil {
+		out, err = r.call(ctx, fn, t)
+	}
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx) // stopping, or the lease is lost: whoever comes next carries on
+	}
+	if ferric.IsCode(err, ferric.CodeStale) {
+		return false, err
+	}
+	if err != nil {
+		return true, r.fail(ctx, lease, program, op, err)
+	}
+	switch out.kind {
+	case wait:
+		return false, r.wait(ctx, lease, program, op, s, out)
+	case hold:
+		return false, r.rest(ctx, lease, program, op, s)
+	}
+	return true, r.done(ctx, lease, program, op, s, out)
+}
+
+// call runs a step's code and turns a panic into an error: one broken step must not end the process.
+func (r *Runner) call(ctx context.Context, fn Func, t *Task) (out Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("a step panicked", "node", t.Op.NodeUUID, "step", t.Step.Interface+"."+t.Step.Name,
+				"panic", p, "stack", string(debug.Stack()))
+			err = ferric.Errorf(ferric.CodeInternal, "step %s.%s: internal error: %v", t.Step.Interface, t.Step.Name, p)
+		}
+	}()
+	return fn(ctx, t)
+}
+
+func (r *Runner) done(ctx context.Context, lease Lease, program Program, op *Operation, s *Step, out Outcome) error {
+	if out.result != nil {
+		b, err := json.Marshal(out.result)
+		if err != nil {
+			return r.fail(ctx, lease, program, op, ferric.Errorf(ferric.CodeInternal, "result of step %s.%s: %w", s.Interface, s.Name, err))
+		}
+		s.Result = b
+	}
+	s.Status, s.EndedAt = Succeeded, r.now()
+	entry := r.entry(op, s, ferric.SeverityInfo, fmt.Sprintf("Step %s.%s of the %s completed in %s",
+		s.Interface, s.Name, op.Kind, s.EndedAt.Sub(s.StartedAt).Round(time.Millisecond)))
+	at := op.Cursor
+	if len(out.append) > 0 {
+		op.insert(at+1, out.append)
+		s = &op.Steps[at]
+	}
+	op.Cursor++
+	op.clearWait()
+	op.UpdatedAt = r.now()
+	if _, err := r.ledger.Checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, nil); err != nil {
+		return fmt.Errorf("write the end of step %s.%s: %w", s.Interface, s.Name, err)
+	}
+	r.observe(op, s)
+	return nil
+}
+
+func (r *Runner) wait(ctx context.Context, lease Lease, program Program, op *Operation, s *Step, out Outcome) error {
+	now := r.now()
+	if op.WaitFor != out.waitFor || op.WaitWhat != out.what || op.WaitSince.IsZero() {
+		op.WaitSince = now
+	}
+	op.WaitFor, op.WaitWhat, op.WakeAt = out.waitFor, out.what, now.Add(out.poll)
+	s.Status = Waiting
+	if op.Status != Failing {
+		op.Status = Waiting
+	}
+	op.UpdatedAt = now
+	if _, err := r.ledger.Checkpoint(ctx, lease, op, nil, program.View(Waits, op)); err != nil {
+		return fmt.Errorf("write the wait of step %s.%s: %w", s.Interface, s.Name, err)
+	}
+	return nil
+}
+
+// rest ends a hold step and lets the operation rest.
+func (r *Runner) rest(ctx context.Context, lease Lease, program Program, op *Operation, s *Step) error {
+	s.Status, s.EndedAt = Succeeded, r.now()
+	op.Cursor++
+	op.clearWait()
+	op.Status, op.WaitFor, op.WaitWhat, op.WaitSince = Held, EventUnhold, "the operator's unhold", r.now()
+	op.UpdatedAt = r.now()
+	if _, err := r.ledger.Checkpoint(ctx, lease, op, nil, program.View(Holds, op)); err != nil {
+		return fmt.Errorf("write the hold of step %s.%s: %w", s.Interface, s.Name, err)
+	}
+	return nil
+}
+
+// fail notes a failure. The first one makes the operation Failing; a failed clean-up step only goes on record.
+func (r *Runner) fail(ctx context.Context, lease Lease, program Program, op *Operation, cause error) error {
+	text := cause.Error()
+	var history []ferric.HistoryEntry
+	if s := op.Current(); s != nil {
+		s.Error = text
+		s.Status, s.EndedAt = Failed, r.now()
+		if s.StartedAt.IsZero() {
+			s.StartedAt = s.EndedAt
+		}
+		what := "Step"
+		if s.CleanUp {
+			what = "Clean-up step"
+		}
+		history = append(history, r.entry(op, s, ferric.SeverityError, fmt.Sprintf("%s %s.%s of the %s failed after %s: %s", what,
+			s.Interface, s.Name, op.Kind, s.EndedAt.Sub(s.StartedAt).Round(time.Millisecond), text)))
+		op.Cursor++
+		defer r.observe(op, s)
+	}
+	op.clearWait()
+	op.UpdatedAt = r.now()
+	var view Mutate
+	if op.Status != Failing {
+		op.Status, op.Error = Failing, text
+		if program != nil {
+			view = program.View(Fails, op)
+		}
+	}
+	if program == nil {
+		op.Status, op.EndedAt = Failed, r.now()
+	}
+	if _, err := r.ledger.Checkpoint(ctx, lease, op, history, view); err != nil {
+		return fmt.Errorf("write a failure (%s): %w", text, err)
+	}
+	return nil
+}
+
+// end closes an operation that has no more steps.
+func (r *Runner) end(ctx context.Context, lease Lease, program Program, op *Operation) error {
+	moment, severity := EndsWell, ferric.SeverityInfo
+	now := r.now()
+	text := fmt.Sprintf("The %s completed in %s", op.Kind, now.Sub(op.CreatedAt).Round(time.Millisecond))
+	if op.Status == Failing {
+		moment, severity = EndsBadly, ferric.SeverityError
+		text = fmt.Sprintf("The %s failed after %s: %s", op.Kind, now.Sub(op.CreatedAt).Round(time.Millisecond), op.Error)
+		op.Status = Failed
+	} else {
+		op.Status = Succeeded
+	}
+	op.clearWait()
+	op.UpdatedAt, op.EndedAt = now, now
+	entry := r.entry(op, nil, severity, text)
+	entry.Duration = now.Sub(op.CreatedAt)
+	if _, err := r.ledger.Checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, program.View(moment, op)); err != nil {
+		return fmt.Errorf("write the end of the %s: %w", op.Kind, err)
+	}
+	return nil
+}
+
+// entry makes a history entry. The ledger adds the node's state.
+func (r *Runner) entry(op *Operation, s *Step, severity, text string) ferric.HistoryEntry {
+	e := ferric.HistoryEntry{UUID: uuid.NewString(), NodeUUID: op.NodeUUID, Conductor: r.Owner, Event: text,
+		EventType: eventType(op.Kind), Severity: severity, User: op.User, Project: op.Project, CreatedAt: r.now(), OperationID: op.ID}
+	if s != nil {
+		e.Step = s.Interface + "." + s.Name
+		e.Duration = s.EndedAt.Sub(s.StartedAt)
+	}
+	return e
+}
+
+func eventType(kind string) string {
+	switch kind {
+	case "clean":
+		return ferric.EventCleaning
+	case "inspect":
+		return ferric.EventIntrospection
+	case "verify":
+		return ferric.EventVerify
+	case "undeploy":
+		return ferric.EventUnprovision
+	case "adopt":
+		return ferric.EventAdoption
+	case "power":
+		return ferric.EventPower
+	}
+	return ferric.EventProvisioning
+}
+
+func (r *Runner) observe(op *Operation, s *Step) {
+	if r.Observe != nil {
+		r.Observe(op, s)
+	}
+}
+
+func (o *Operation) clearWait() {
+	o.WaitFor, o.WaitWhat, o.WaitSince, o.WakeAt = "", "", time.Time{}, time.Time{}
+}
+
+// insert puts steps at an index and numbers all anew.
+func (o *Operation) insert(at int, steps []Step) {
+	for i := range steps {
+		steps[i].Status = Pending
+	}
+	rest := append([]Step{}, o.Steps[at:]...)
+	o.Steps = append(append(o.Steps[:at:at], steps...), rest...)
+	for i := range o.Steps {
+		o.Steps[i].Seq = i
+	}
+}
