@@ -1,5 +1,7 @@
 package agentapi
 
+import "encoding/json"
+
 // Inventory is the hardware as the agent sees it: the result of poll.get_hardware_info and the "inventory" of
 // inspection data.
 type Inventory struct {
@@ -61,9 +63,10 @@ type BlockDevice struct {
 	WWNVendorExtension Texts  `json:"wwn_vendor_extension"`
 	HCTL               Text   `json:"hctl"`    // SCSI "host:channel:target:lun"
 	ByPath             Text   `json:"by_path"` // "/dev/disk/by-path/…"
-	LogicalSectors     Text   `json:"logical_sectors"`
-	PhysicalSectors    Text   `json:"physical_sectors"`
-	Tran               Text   `json:"tran"` // transport: sata, sas, nvme, usb, virtio …
+	// LogicalSectors and PhysicalSectors are sector sizes in bytes. Some agents send them as text.
+	LogicalSectors  *json.Number `json:"logical_sectors"`
+	PhysicalSectors *json.Number `json:"physical_sectors"`
+	Tran            Text         `json:"tran"` // transport: sata, sas, nvme, usb, virtio …
 }
 
 // SystemVendor is what SMBIOS says about the machine.

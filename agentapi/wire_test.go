@@ -18,7 +18,7 @@ const inventoryJSON = `{
  "cpu": {"model_name": "QEMU", "frequency": "2399.998", "count": 2, "architecture": "x86_64", "flags": ["fpu"], "socket_count": 1},
  "disks": [{"name": "/dev/sda", "model": "QEMU HARDDISK", "size": 10737418240, "rotational": true, "wwn": null, "serial": "QM00001", "vendor": "ATA",
    "wwn_with_extension": ["0x1", "0x2"], "wwn_vendor_extension": null, "hctl": "0:0:0:0", "by_path": null,
-   "logical_sectors": "512", "physical_sectors": "512", "tran": "sata"}],
+   "logical_sectors": 512, "physical_sectors": null, "tran": "sata"}],
  "memory": {"total": 508000000, "physical_mb": 512},
  "bmc_address": "192.0.2.9", "bmc_v6address": "::/0",
  "system_vendor": {"product_name": "Standard PC", "serial_number": "", "manufacturer": "QEMU",
@@ -47,6 +47,16 @@ func TestInventoryRoundTrip(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("JSON differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestInventorySectorsAsText(t *testing.T) {
+	var d agentapi.BlockDevice
+	if err := json.Unmarshal([]byte(`{"name": "/dev/sda", "logical_sectors": "4096"}`), &d); err != nil {
+		t.Fatal(err)
+	}
+	if d.LogicalSectors == nil || *d.LogicalSectors != "4096" {
+		t.Errorf("got %v", d.LogicalSectors)
 	}
 }
 
