@@ -96,7 +96,7 @@ func (c *Client) Commands(ctx context.Context) ([]CommandResult, error) {
 // been restarted since).
 func (c *Client) Command(ctx context.Context, id string) (CommandResult, error) {
 	var out CommandResult
-	err := c.call(ctx, "command "+id, http.MethodGet, "/v1/commands/"+url.PathEscape(id), url.Values{}, nil, &out)
+	err := c.call(ctx, "command "+id, http.MethodGet, "/v1/commands/"+id, url.Values{}, nil, &out)
 	return out, err
 }
 
