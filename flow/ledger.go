@@ -27,6 +27,7 @@ type Due struct {
 	OperationID    string
 	NodeUUID       string
 	ConductorGroup string
+	Driver         string // the node's hardware type
 	Lane           Lane
 	WakeAt         time.Time
 }

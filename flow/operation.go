@@ -108,3 +108,18 @@ func (o *Operation) Current() *Step {
 	}
 	return &o.Steps[o.Cursor]
 }
+
+// Supersede ends an unfinished operation at once, without its clean-up steps: something that clears up itself takes its place.
+func (o *Operation) Supersede(reason string, now time.Time) {
+	for i := range o.Steps {
+		if s := &o.Steps[i]; !s.Status.Ended() {
+			if s.Status != Pending {
+				s.Error = reason
+			}
+			s.Status, s.EndedAt = Skipped, now
+		}
+	}
+	o.Status, o.Error, o.Cursor = Failed, reason, len(o.Steps)
+	o.UpdatedAt, o.EndedAt = now, now
+	o.clearWait()
+}

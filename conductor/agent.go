@@ -1,0 +1,213 @@
+package conductor
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"time"
+
+	"ferric"
+	"ferric/agentapi"
+	"ferric/driver"
+	"ferric/flow"
+	"ferric/rpc"
+	"ferric/state"
+
+	"github.com/google/uuid"
+)
+
+// lookup answers an agent that asks who it is. The first lookup of a session gets the token, later ones only a mask:
+// whoever looks a node up twice did not boot it.
+func (c *Conductor) lookup(ctx context.Context, a rpc.NodeRef) (*rpc.LookupReply, error) {
+	n, err := c.Store.Node(ctx, a.UUID)
+	if err != nil {
+		return nil, err
+	}
+	if !state.LookupAllowed(n.ProvisionState) {
+		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", a.UUID)
+	}
+	reply := &rpc.LookupReply{Node: n, HeartbeatTimeout: c.AgentHeartbeatTimeout}
+	_, err = c.Store.ChangeAgentSession(ctx, n.UUID, func(s *ferric.AgentSession) error {
+		reply.Token = agentapi.MaskedToken
+		if s.Token == "" {
+			secret := make([]byte, 32)
+			rand.Read(secret)
+			s.Token = base64.RawURLEncoding.EncodeToString(secret)
+			reply.Token = s.Token
+		}
+		s.LookedUpAt = time.Now()
+		return nil
+	})
+	if ferric.IsCode(err, ferric.CodeNotFound) {
+		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", a.UUID) // no ramdisk was booted: no agent is expected
+	}
+	return reply, err
+}
+
+// heartbeat notes where the agent is and wakes the operation that waits for it.
+func (c *Conductor) heartbeat(ctx context.Context, a rpc.HeartbeatArgs) error {
+	c.Metrics.Heartbeat()
+	u, err := url.Parse(a.CallbackURL)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return ferric.Errorf(ferric.CodeInvalid, `An issue with the supplied "callback_url" has been detected.`)
+	}
+	if c.AgentRequireTLS && u.Scheme != "https" {
+		return ferric.Errorf(ferric.CodeInvalid, `TLS is required by configuration: "callback_url" must begin with https://`)
+	}
+	first := false
+	_, err = c.Store.ChangeAgentSession(ctx, a.UUID, func(s *ferric.AgentSession) error {
+		if s.Token == "" || subtle.ConstantTimeCompare([]byte(s.Token), []byte(a.AgentToken)) != 1 {
+			return ferric.Errorf(ferric.CodeInvalid, "Invalid or missing agent token received.")
+		}
+		if s.CallbackURL != "" && s.CallbackURL != a.CallbackURL {
+			return ferric.Errorf(ferric.CodeInvalid, `Detected change in ramdisk provided "callback_url"`)
+		}
+		first = s.LastHeartbeat.IsZero()
+		s.CallbackURL, s.Version, s.LastHeartbeat = a.CallbackURL, a.AgentVersion, time.Now()
+		if a.AgentVerifyCA != "" {
+			s.VerifyCA = a.AgentVerifyCA
+		}
+		return nil
+	})
+	if ferric.IsCode(err, ferric.CodeNotFound) {
+		return ferric.Errorf(ferric.CodeInvalid, "Invalid or missing agent token received.")
+	}
+	if err != nil {
+		return err
+	}
+	if first {
+		c.Log.Info("the agent called for the first time", "node", a.UUID, "url", a.CallbackURL, "version", a.AgentVersion)
+	}
+	if err := c.Store.Signal(ctx, a.UUID, flow.EventHeartbeat); err != nil {
+		return err
+	}
+	c.runner.Poke()
+	return nil
+}
+
+// agentConn speaks to the agent of one node.
+type agentConn struct {
+	c    *Conductor
+	task *driver.Task
+	node string
+	flow *flow.Task // nil outside of operations
+}
+
+// Session implements driver.Agent.
+func (a *agentConn) Session(ctx context.Context) (*ferric.AgentSession, error) {
+	return a.c.Store.AgentSession(ctx, a.node)
+}
+
+// Begin implements driver.Agent.
+func (a *agentConn) Begin(ctx context.Context) error { return a.c.Store.BeginAgentSession(ctx, a.node) }
+
+// End implements driver.Agent.
+func (a *agentConn) End(ctx context.Context) error { return a.c.Store.EndAgentSession(ctx, a.node) }
+
+func (a *agentConn) client(ctx context.Context) (*agentapi.Client, error) {
+	s, err := a.Session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.CallbackURL == "" {
+		return nil, ferric.Errorf(ferric.CodeUnavailable, "no agent has called back from the machine")
+	}
+	o := agentapi.ClientOptions{URL: s.CallbackURL, Token: s.Token, VerifyCA: s.VerifyCA, Timeout: a.c.AgentRequestTimeout}
+	if s.VerifyCA == "" {
+		o.Insecure = !a.c.AgentRequireTLS
+	}
+	return agentapi.NewClient(o)
+}
+
+// commandID derives a command's id from what it is for, so that the same command never gets two.
+func commandID(operation string, step string, attemptKey string) string {
+	space, err := uuid.Parse(operation)
+	if err != nil {
+		space = uuid.Nil
+	}
+	return uuid.NewSHA1(space, []byte(step+"\x00"+attemptKey)).String()
+}
+
+// Run implements driver.Agent.
+func (a *agentConn) Run(ctx context.Context, key, name string, params map[string]any) (*agentapi.CommandResult, error) {
+	client, err := a.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cmd := agentapi.Command{Name: name, Params: params, ID: uuid.NewString()}
+	if a.flow == nil {
+		res, err := client.Do(ctx, cmd, false)
+		return &res, err
+	}
+	s := a.flow.Step
+	cmd.ID, cmd.Epoch = commandID(a.flow.Op.ID, s.Interface+"."+s.Name, key+"\x00"+itoa(s.Seq)), a.flow.Epoch()
+	known := cmd.ID
+	if s.Remote != "" {
+		known = s.Remote
+	}
+	res, err := client.Command(ctx, known)
+	switch {
+	case err == nil:
+		return &res, nil
+	case !ferric.IsCode(err, ferric.CodeNotFound):
+		return nil, err
+	}
+	res, err = client.Do(ctx, cmd, false)
+	if err != nil {
+		return nil, err
+	}
+	if res.ID != "" && res.ID != cmd.ID && s.Remote != res.ID { // a stock agent: it chose the id
+		s.Remote = res.ID
+		if err := a.flow.Update(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
+	return &res, nil
+}
+
+// Ask implements driver.Agent.
+func (a *agentConn) Ask(ctx context.Context, name string, params map[string]any) (json.RawMessage, error) {
+	client, err := a.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cmd := agentapi.Command{Name: name, Params: params, ID: uuid.NewString()}
+	if a.flow != nil {
+		cmd.Epoch = a.flow.Epoch()
+	}
+	res, err := client.Do(ctx, cmd, true)
+	if err != nil {
+		return nil, err
+	}
+	return res.CommandResult, nil
+}
+
+// agentNode is the node as agents are told of it: without credentials.
+func agentNode(n *ferric.Node) map[string]any {
+	return map[string]any{"uuid": n.UUID, "name": n.Name, "properties": n.Properties, "instance_info": publicInstanceInfo(n),
+		"driver_internal_info": n.InternalInfo, "provision_state": n.ProvisionState,
+		"target_provision_state": n.TargetProvisionState, "raid_config": n.RAIDConfig, "target_raid_config": n.TargetRAIDConfig,
+		"driver": n.Driver, "resource_class": n.ResourceClass, "extra": n.Extra}
+}
+
+func publicInstanceInfo(n *ferric.Node) map[string]any {
+	out := map[string]any{}
+	for k, v := range n.InstanceInfo {
+		if k != "configdrive" && k != "rescue_password" {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+func agentPorts(ports []*ferric.Port) []map[string]any {
+	out := make([]map[string]any, 0, len(ports))
+	for _, p := range ports {
+		out = append(out, map[string]any{"uuid": p.UUID, "address": p.Address, "pxe_enabled": p.PXEEnabled,
+			"extra": p.Extra, "local_link_connection": p.LocalLinkConnection})
+	}
+	return out
+}

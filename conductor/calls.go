@@ -1,0 +1,60 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+
+	"ferric"
+	"ferric/rpc"
+)
+
+// Call answers one call of the API: args and the answer are JSON, of the types that package rpc names for the method. The bus, or a test,
+// hands it in.
+func (c *Conductor) Call(ctx context.Context, method rpc.Method, args []byte) (any, error) {
+	answer, ok := c.answers()[method]
+	if !ok {
+		return nil, ferric.Errorf(ferric.CodeUnsupported, "conductor %s does not know the call %q; is it of another version than the API?", c.Host, method)
+	}
+	return answer(ctx, args)
+}
+
+type answer func(ctx context.Context, args []byte) (any, error)
+
+// answers is every call by name.
+func (c *Conductor) answers() map[rpc.Method]answer {
+	return map[rpc.Method]answer{
+		rpc.CreateNode:         reply(c.createNode),
+		rpc.UpdateNode:         reply(c.updateNode),
+		rpc.DestroyNode:        silent(c.destroyNode),
+		rpc.ValidateNode:       reply(c.validateNode),
+		rpc.ChangePower:        silent(c.changePower),
+		rpc.Provision:          silent(c.provision),
+		rpc.BootDevice:         reply(c.bootDevice),
+		rpc.SetBootDevice:      silent(c.setBootDevice),
+		rpc.BootDevices:        reply(c.bootDevices),
+		rpc.InjectNMI:          silent(c.injectNMI),
+		rpc.AttachVIF:          silent(c.attachVIF),
+		rpc.DetachVIF:          silent(c.detachVIF),
+		rpc.ListVIFs:           reply(c.listVIFs),
+		rpc.Lookup:             reply(c.lookup),
+		rpc.Heartbeat:          silent(c.heartbeat),
+		rpc.ContinueInspection: silent(c.continueInspection),
+		rpc.Drivers:            func(ctx context.Context, _ []byte) (any, error) { return c.listDrivers(ctx) },
+	}
+}
+
+// reply makes an answer of a function with a result.
+func reply[A, R any](do func(context.Context, A) (R, error)) answer {
+	return func(ctx context.Context, raw []byte) (any, error) {
+		var args A
+		if err := json.Unmarshal(raw, &args); err != nil {
+			return nil, ferric.Errorf(ferric.CodeInvalid, "arguments of the call: %w", err)
+		}
+		return do(ctx, args)
+	}
+}
+
+// silent makes an answer of a function without a result.
+func silent[A any](do func(context.Context, A) error) answer {
+	return reply(func(ctx context.Context, args A) (any, error) { return nil, do(ctx, args) })
+}

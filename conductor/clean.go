@@ -1,0 +1,154 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+
+	"ferric"
+	"ferric/driver"
+	"ferric/flow"
+	"ferric/rpc"
+	"ferric/state"
+)
+
+// cleanParams are the parameters of a clean, and of the cleaning half of an undeploy.
+type cleanParams struct {
+	Manual         bool           `json:"manual,omitempty"`
+	Steps          []rpc.StepArgs `json:"steps,omitempty"`
+	DisableRamdisk bool           `json:"disable_ramdisk,omitempty"`
+	agentPlan
+}
+
+// automatedClean reports whether a node is to be cleaned before it becomes available.
+func (c *Conductor) automatedClean(n *ferric.Node) bool {
+	if n.AutomatedClean != nil {
+		return *n.AutomatedClean
+	}
+	return c.AutomatedClean
+}
+
+// planClean makes the plan of a clean. target is where the node goes: available (provide) or manageable (manual).
+func (c *Conductor) planClean(ctx context.Context, t *driver.Task, a rpc.ProvisionArgs, event state.Event, target ferric.ProvisionState) (*flow.Operation, flow.Mutate, error) {
+	n := t.Node
+	manual := event == state.Clean
+	if n.Maintenance {
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "The %s operation can't be performed on node %s because it's in maintenance mode.", a.Target, n.UUID)
+	}
+	if event == state.Provide && n.Retired {
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Node %s is retired and cannot be provided; unset retired first.", n.UUID)
+	}
+	if manual && len(a.Steps) == 0 {
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "clean_steps: name at least one step to clean with")
+	}
+	if manual || c.automatedClean(n) {
+		for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindNetwork} {
+			if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
+				return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, n.UUID, err)
+			}
+		}
+		if err := c.underLimit(ctx, c.MaxConcurrentClean, "cleanings", ferric.Cleaning, ferric.CleanWait); err != nil {
+			return nil, nil, err
+		}
+	}
+	params, err := json.Marshal(cleanParams{Manual: manual, Steps: a.Steps, DisableRamdisk: a.DisableRamdisk})
+	if err != nil {
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "clean_steps: %w", err)
+	}
+	op := &flow.Operation{Kind: "clean", Lane: flow.Provision, Params: params}
+	op.Steps = []flow.Step{hidden("begin_cleaning", flow.Safe), cleanUp("collect_logs"), cleanUp("tear_down_cleaning")}
+	return op, func(n *ferric.Node) error {
+		n.LastError = ""
+		return c.machine.Apply(n, event, target)
+	}, nil
+}
+
+func (c *Conductor) cleanProgram() *program { return c.cleaning("clean", nil) }
+
+// cleaning is the program of a clean, and with own steps before it, of an undeploy.
+func (c *Conductor) cleaning(kind string, before map[string]stepCode) *program {
+	own := map[string]stepCode{
+		"begin_cleaning":      c.beginCleaning,
+		"boot_ramdisk":        c.bootRamdisk(driver.ForCleaning, c.CleanCallbackTimeout, nil),
+		"collect_clean_steps": c.collectCleanSteps,
+		"end_cleaning":        c.endCleaning,
+		"collect_logs":        c.collectLogs,
+		"tear_down_cleaning":  c.tearDownCleaning,
+	}
+	for name, code := range before {
+		own[name] = code
+	}
+	return &program{kind: kind, phase: driver.CleanPhase, done: state.Done, own: own,
+		show: func(n *ferric.Node, s map[string]any) { n.CleanStep = s },
+		endsWell: func(_ *flow.Operation, n *ferric.Node) error {
+			n.LastError = ""
+			if n.TargetProvisionState == ferric.Manageable && c.machine.Can(n.ProvisionState, state.Manage) {
+				return c.machine.Apply(n, state.Manage, "")
+			}
+			return nil
+		},
+		endsBadly: func(op *flow.Operation, n *ferric.Node) error {
+			if op.Abort == "" && n.ProvisionState != ferric.Deleting {
+				n.Maintenance, n.Fault = true, ferric.FaultClean
+				n.MaintenanceReason = op.Error
+			}
+			return nil
+		}}
+}
+
+// beginCleaning decides what the cleaning consists of.
+func (c *Conductor) beginCleaning(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	var p cleanParams
+	if err := json.Unmarshal(t.Flow.Op.Params, &p); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the cleaning: %w", err)
+	}
+	if !p.Manual && !c.automatedClean(t.Node) {
+		return flow.Done("automated cleaning is off for this node"), nil
+	}
+	var steps []flow.Step
+	if t.Set.Deploy().UsesRamdisk(t.Machine) && !p.DisableRamdisk {
+		steps = append(steps, hidden("boot_ramdisk", flow.Safe))
+	}
+	steps = append(steps, hidden("collect_clean_steps", flow.Safe), hidden("end_cleaning", flow.Safe))
+	return flow.Done(nil).Then(steps...), nil
+}
+
+func (c *Conductor) collectCleanSteps(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	var p cleanParams
+	if err := json.Unmarshal(t.Flow.Op.Params, &p); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the cleaning: %w", err)
+	}
+	offered := driverSteps(t.Set, t.Machine, driver.CleanPhase)
+	if t.Set.Deploy().UsesRamdisk(t.Machine) && !p.DisableRamdisk {
+		fromAgent, err := c.agentSteps(ctx, t, driver.CleanPhase)
+		if err != nil {
+			return flow.Outcome{}, err
+		}
+		offered = append(offered, fromAgent...)
+	}
+	steps := automatic(offered, c.CleanPriorities)
+	if p.Manual {
+		var err error
+		if steps, err = asked(p.Steps, offered, driver.CleanPhase); err != nil {
+			return flow.Outcome{}, err
+		}
+	}
+	return flow.Done(map[string]any{"steps": len(steps)}).Then(steps...), nil
+}
+
+// endCleaning takes the machine out of the ramdisk, powered off.
+func (c *Conductor) endCleaning(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if t.Set.Deploy().UsesRamdisk(t.Machine) {
+		if err := c.powerOff(ctx, t); err != nil {
+			return flow.Outcome{}, err
+		}
+	}
+	return flow.Done(nil), c.leaveRamdisk(ctx, t, driver.ForCleaning)
+}
+
+// tearDownCleaning clears up after a cleaning that failed.
+func (c *Conductor) tearDownCleaning(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if t.Node.ProvisionState == ferric.Deleting {
+		return flow.Done(nil), nil // it failed before any cleaning began
+	}
+	return c.endCleaning(ctx, t)
+}

@@ -1,0 +1,201 @@
+package conductor
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"ferric"
+	"ferric/conductor/ring"
+	"ferric/driver"
+	"ferric/flow"
+	"ferric/state"
+)
+
+// Store is what the conductor needs of the database, besides the ledger. Package store implements it.
+type Store interface {
+	flow.Ledger
+
+	CreateNode(ctx context.Context, n *ferric.Node) error
+	Node(ctx context.Context, uuid string) (*ferric.Node, error)
+	Nodes(ctx context.Context, f ferric.NodeFilter, p ferric.Page) ([]*ferric.Node, error)
+	// ChangeNode changes a node that nobody holds a lease on; ForceNode does so whoever holds it.
+	ChangeNode(ctx context.Context, uuid string, version int64, m func(*ferric.Node) error) (*ferric.Node, error)
+	ForceNode(ctx context.Context, uuid string, version int64, m func(*ferric.Node) error) (*ferric.Node, error)
+	DeleteNode(ctx context.Context, uuid string, l flow.Lease) error
+
+	CreatePort(ctx context.Context, p *ferric.Port) error
+	Ports(ctx context.Context, f ferric.PortFilter) ([]*ferric.Port, error)
+	UpdatePort(ctx context.Context, uuid string, version int64, m func(*ferric.Port) error) (*ferric.Port, error)
+	DeletePort(ctx context.Context, uuid string) error
+
+	AddHistory(ctx context.Context, e ferric.HistoryEntry) error
+	PruneHistory(ctx context.Context, perNode int) error
+
+	AgentSession(ctx context.Context, node string) (*ferric.AgentSession, error)
+	BeginAgentSession(ctx context.Context, node string) error
+	EndAgentSession(ctx context.Context, node string) error
+	ChangeAgentSession(ctx context.Context, node string, m func(*ferric.AgentSession) error) (*ferric.AgentSession, error)
+
+	SetInventory(ctx context.Context, i *ferric.Inventory) error
+	Inventory(ctx context.Context, node string) (*ferric.Inventory, error)
+
+	SetConfigDrive(ctx context.Context, node string, data []byte) error
+	ConfigDrive(ctx context.Context, node string) ([]byte, error)
+	DeleteConfigDrive(ctx context.Context, node string) error
+
+	Announce(ctx context.Context, c ferric.Conductor) error
+	Retire(ctx context.Context, host string) error
+	Conductors(ctx context.Context, aliveWithin time.Duration) ([]ferric.Conductor, error)
+}
+
+// ConfigDrives turns what a user gave as a config drive into the ISO image that is written to the machine.
+type ConfigDrives interface {
+	// Build takes a JSON object (meta_data, network_data, user_data, vendor_data) or a JSON string (a URL, or base64 of
+	// a gzipped image) and returns the base64 of the gzipped image. CodeInvalid names what is wrong.
+	Build(ctx context.Context, node *ferric.Node, raw []byte) ([]byte, error)
+}
+
+// Deps is what a conductor works with. All fields must be set.
+type Deps struct {
+	Store        Store
+	Drivers      *driver.Registry
+	ConfigDrives ConfigDrives
+	Log          *slog.Logger
+	Metrics      Metrics
+}
+
+// Metrics is told what happens, for people who watch. Methods must not block.
+type Metrics interface {
+	StepEnded(kind, step, status string, d time.Duration)
+	PowerSynced(ok bool, d time.Duration)
+	Heartbeat()
+}
+
+// Conductor is one conductor process. Make it with New, run it with Run.
+type Conductor struct {
+	Config
+	Deps
+	machine *state.Machine
+	runner  *flow.Runner
+	hooks   []Hook
+
+	mu         sync.Mutex
+	members    *ring.Ring
+	powerFails map[string]int // consecutive failures of power sync by node
+}
+
+// New makes a conductor. CodeInvalid if the configuration is wrong.
+func New(c Config, d Deps) (*Conductor, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), powerFails: map[string]int{}}
+	hooks, err := selectHooks(c.InspectionHooks)
+	if err != nil {
+		return nil, err
+	}
+	co.hooks = hooks
+	co.runner = flow.New(flow.Config{
+		Ledger: d.Store, Owner: c.Host, Programs: co.programs(), Owns: co.owns, Workers: c.Workers, Reserved: c.ReservedWorkers,
+		LeaseTTL: c.LeaseTTL, Log: d.Log,
+		Observe: func(op *flow.Operation, s *flow.Step) {
+			d.Metrics.StepEnded(op.Kind, s.Interface+"."+s.Name, string(s.Status), s.EndedAt.Sub(s.StartedAt))
+		},
+	})
+	return co, nil
+}
+
+// Start announces the conductor and frees the leases that its dead self held. Call it before calls are served.
+func (c *Conductor) Start(ctx context.Context) error {
+	freed, err := c.Store.ReleaseOwner(ctx, c.Host)
+	if err != nil {
+		return err
+	}
+	if freed > 0 {
+		c.Log.Warn("the conductor did not stop in order the last time; its work is carried on", "nodes", freed)
+	}
+	if err := c.announce(ctx); err != nil {
+		return err
+	}
+	return c.refreshRing(ctx)
+}
+
+// Run works until ctx ends, then stops in order: what is under way stays in the ledger.
+func (c *Conductor) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	loops.Go(func() { c.every(ctx, c.HeartbeatInterval, "announce", c.beat) })
+	loops.Go(func() { c.every(ctx, c.PowerSyncInterval, "power sync", c.syncPower) })
+	loops.Go(func() {
+		c.every(ctx, time.Hour, "prune history", func(ctx context.Context) error {
+			return c.Store.PruneHistory(ctx, c.HistoryPerNode)
+		})
+	})
+	loops.Go(func() { c.every(ctx, c.StuckInterval, "stuck detection", c.findStuck) })
+	err := c.runner.Run(ctx)
+	loops.Wait()
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if e := c.Store.Retire(stop, c.Host); e != nil && err == nil {
+		err = e
+	}
+	return err
+}
+
+// Poke makes the conductor look for due operations at once: an event came in.
+func (c *Conductor) Poke() { c.runner.Poke() }
+
+// every calls do now and then every interval. Errors are logged: there is nobody else to tell.
+func (c *Conductor) every(ctx context.Context, interval time.Duration, what string, do func(context.Context) error) {
+	if interval <= 0 {
+		return
+	}
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			c.Log.Error("periodic task failed; it will be tried again", "task", what, "in", interval, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *Conductor) announce(ctx context.Context) error {
+	return c.Store.Announce(ctx, ferric.Conductor{Host: c.Host, Group: c.Group, HardwareTypes: c.Drivers.TypeNames(), BootID: c.BootID})
+}
+
+func (c *Conductor) beat(ctx context.Context) error {
+	if err := c.announce(ctx); err != nil {
+		return err
+	}
+	return c.refreshRing(ctx)
+}
+
+func (c *Conductor) refreshRing(ctx context.Context) error {
+	all, err := c.Store.Conductors(ctx, c.HeartbeatTimeout)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.members = ring.New(all)
+	c.mu.Unlock()
+	return nil
+}
+
+// owns reports whether the ring gives a node's operation to this conductor.
+func (c *Conductor) owns(d flow.Due) bool {
+	return c.ownsNode(d.NodeUUID, d.ConductorGroup, d.Driver)
+}
+
+func (c *Conductor) ownsNode(uuid, group, driver string) bool {
+	c.mu.Lock()
+	r := c.members
+	c.mu.Unlock()
+	host, err := r.Owner(uuid, group, driver)
+	return err == nil && host == c.Host
+}

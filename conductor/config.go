@@ -1,0 +1,75 @@
+package conductor
+
+import (
+	"time"
+
+	"ferric"
+)
+
+// Config is a conductor's settings. Package config documents the keys; all durations are positive.
+type Config struct {
+	Host   string // unique among the conductors
+	Group  string // the conductor group that it serves
+	BootID string // new at every start
+
+	Workers           int
+	ReservedWorkers   int
+	LeaseTTL          time.Duration
+	HeartbeatInterval time.Duration
+	HeartbeatTimeout  time.Duration
+
+	PowerSyncInterval   time.Duration // 0: no power sync
+	PowerSyncWorkers    int
+	PowerSyncMaxRetries int
+	ForcePowerState     bool // bring a machine back to the recorded state instead of recording what it is
+	PowerTimeout        time.Duration
+	SoftPowerTimeout    time.Duration
+
+	DeployCallbackTimeout  time.Duration
+	CleanCallbackTimeout   time.Duration
+	InspectCallbackTimeout time.Duration
+	AgentTimeout           time.Duration // how long a known agent may be out of reach during a command
+	AgentPoll              time.Duration // how often a running command is asked after
+	StuckInterval          time.Duration
+	StuckAfter             time.Duration
+
+	AutomatedClean      bool
+	MaxConcurrentDeploy int // 0: no limit
+	MaxConcurrentClean  int
+	PowerOffAfterFail   bool // power a machine off after a failed deploy
+
+	// CleanPriorities overrides the priorities of clean steps, "interface.step" → priority; 0 leaves a step out.
+	CleanPriorities map[string]int
+
+	DeployKernel  string // the ramdisk of nodes that name none
+	DeployRamdisk string
+	RamdiskAPIURL string // where agents reach the API
+	RamdiskParams map[string]string
+
+	AgentHeartbeatTimeout time.Duration // told to the agents
+	AgentRequireTLS       bool
+	AgentRequestTimeout   time.Duration // one request to an agent
+	LogsDir               string        // where ramdisk logs are kept
+	CollectLogs           string        // always, on_failure, never
+
+	HistoryPerNode  int
+	InspectionHooks []string
+	AddPorts        string // all, active, pxe, disabled
+	KeepPorts       string // all, present, added
+}
+
+// Validate checks what the conductor cannot work without.
+func (c *Config) Validate() error {
+	if c.Host == "" {
+		return ferric.Errorf(ferric.CodeInvalid, "host: the conductor needs a name; set host in the configuration")
+	}
+	for name, d := range map[string]time.Duration{"lease": c.LeaseTTL, "heartbeat_interval": c.HeartbeatInterval,
+		"heartbeat_timeout": c.HeartbeatTimeout, "deploy_callback_timeout": c.DeployCallbackTimeout,
+		"clean_callback_timeout": c.CleanCallbackTimeout, "inspect_callback_timeout": c.InspectCallbackTimeout,
+		"agent_timeout": c.AgentTimeout, "agent_poll": c.AgentPoll, "power_timeout": c.PowerTimeout} {
+		if d <= 0 {
+			return ferric.Errorf(ferric.CodeInvalid, "conductor %s: must be longer than 0, is %s", name, d)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"ferric"
+	"ferric/driver"
+	"ferric/flow"
+	"ferric/rpc"
+	"ferric/state"
+)
+
+func joined(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// deployParams are the parameters of a deploy in the ledger.
+type deployParams struct {
+	Rebuild bool           `json:"rebuild,omitempty"`
+	Steps   []rpc.StepArgs `json:"steps,omitempty"`
+	agentPlan
+}
+
+// planDeploy makes the plan of a deploy or rebuild. The steps of driver and agent are added once the agent is there.
+func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.ProvisionArgs, rebuild bool) (*flow.Operation, flow.Mutate, error) {
+	n := t.Node
+	if n.Maintenance {
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "The deploy operation can't be performed on node %s because it's in maintenance mode.", n.UUID)
+	}
+	if rebuild && n.Protected {
+		return nil, nil, ferric.Errorf(ferric.CodeForbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted.", n.UUID)
+	}
+	if n.Retired && !rebuild {
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Node %s is retired and cannot be deployed; unset retired first.", n.UUID)
+	}
+	for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindManagement, ferric.KindBoot, ferric.KindDeploy, ferric.KindStorage} {
+		if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
+			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, n.UUID, err)
+		}
+	}
+	if err := c.underLimit(ctx, c.MaxConcurrentDeploy, "deployments", ferric.Deploying, ferric.DeployWait); err != nil {
+		return nil, nil, err
+	}
+	if len(a.ConfigDrive) > 0 && string(a.ConfigDrive) != "null" {
+		drive, err := c.ConfigDrives.Build(ctx, n, a.ConfigDrive)
+		if err != nil {
+			return nil, nil, ferric.Errorf(ferric.ErrorCode(err), "configdrive: %w", err)
+		}
+		if err := c.Store.SetConfigDrive(ctx, n.UUID, drive); err != nil {
+			return nil, nil, err
+		}
+	} else if !rebuild {
+		if err := c.Store.DeleteConfigDrive(ctx, n.UUID); err != nil {
+			return nil, nil, err
+		}
+	}
+	params, err := json.Marshal(deployParams{Rebuild: rebuild, Steps: a.Steps})
+	if err != nil {
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "deploy_steps: %w", err)
+	}
+	op := &flow.Operation{Kind: "deploy", Lane: flow.Provision, Params: params}
+	op.Steps = append(op.Steps, hidden("prepare_deploy", flow.Safe))
+	if t.Set.Deploy().UsesRamdisk(t.Machine) {
+		op.Steps = append(op.Steps, flow.Step{Interface: "deploy", Name: "deploy", Priority: 100, Repeat: flow.Safe, Source: conductorSource})
+	}
+	op.Steps = append(op.Steps, hidden("collect_deploy_steps", flow.Safe),
+		cleanUp("collect_logs"), cleanUp("power_off_after_failure"), cleanUp("clean_up_deploy"))
+	event := state.Deploy
+	if rebuild {
+		event = state.Rebuild
+	}
+	return op, func(n *ferric.Node) error {
+		n.LastError = ""
+		return c.machine.Apply(n, event, ferric.Active)
+	}, nil
+}
+
+func (c *Conductor) deployProgram() *program {
+	return &program{kind: "deploy", phase: driver.DeployPhase, done: state.Done,
+		show: func(n *ferric.Node, s map[string]any) { n.DeployStep = s },
+		endsWell: func(_ *flow.Operation, n *ferric.Node) error {
+			n.LastError = ""
+			return nil
+		},
+		own: map[string]stepCode{
+			"prepare_deploy":          c.prepareDeploy,
+			"deploy":                  c.bootRamdisk(driver.ForProvisioning, c.DeployCallbackTimeout, nil),
+			"collect_deploy_steps":    c.collectDeploySteps,
+			"collect_logs":            c.collectLogs,
+			"power_off_after_failure": c.powerOffAfterFailure,
+			"clean_up_deploy":         c.cleanUpDeploy,
+			"keep_logs":               c.collectLogs,
+		}}
+}
+
+func (c *Conductor) prepareDeploy(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if err := t.Set.Storage().Attach(ctx, t); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "attach the volumes: %w", err)
+	}
+	if err := t.Set.Deploy().Prepare(ctx, t); err != nil {
+		return flow.Outcome{}, err
+	}
+	return flow.Done(nil), nil
+}
+
+// collectDeploySteps completes the plan: the steps of the node's interfaces, of its agent, and those that the operator asked for.
+func (c *Conductor) collectDeploySteps(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	var p deployParams
+	if err := json.Unmarshal(t.Flow.Op.Params, &p); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the deploy: %w", err)
+	}
+	offered := driverSteps(t.Set, t.Machine, driver.DeployPhase)
+	if t.Set.Deploy().UsesRamdisk(t.Machine) {
+		fromAgent, err := c.agentSteps(ctx, t, driver.DeployPhase)
+		if err != nil {
+			return flow.Outcome{}, err
+		}
+		// A step that the driver does itself, such as write_image, is not the agent's to do.
+		for _, s := range fromAgent {
+			if !offers(offered, s) {
+				offered = append(offered, s)
+			}
+		}
+	}
+	steps := automatic(offered, nil)
+	if len(p.Steps) > 0 {
+		extra, err := asked(p.Steps, offered, driver.DeployPhase)
+		if err != nil {
+			return flow.Outcome{}, err
+		}
+		for _, e := range extra {
+			steps = remove(steps, e)
+			if e.Priority > 0 {
+				steps = append(steps, e)
+			}
+		}
+		byPriority(steps)
+	}
+	return flow.Done(map[string]any{"steps": len(steps)}).Then(steps...), nil
+}
+
+func offers(steps []flow.Step, s flow.Step) bool {
+	for _, o := range steps {
+		if o.Interface == s.Interface && o.Name == s.Name {
+			return true
+		}
+	}
+	return false
+}
+
+func remove(steps []flow.Step, s flow.Step) []flow.Step {
+	var out []flow.Step
+	for _, o := range steps {
+		if o.Interface != s.Interface || o.Name != s.Name {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+func (c *Conductor) powerOffAfterFailure(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if !c.PowerOffAfterFail || !t.Set.Deploy().UsesRamdisk(t.Machine) {
+		return flow.Done(nil), nil
+	}
+	return flow.Done(nil), c.powerOff(ctx, t)
+}
+
+func (c *Conductor) cleanUpDeploy(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if err := c.leaveRamdisk(ctx, t, driver.ForProvisioning); err != nil {
+		return flow.Outcome{}, err
+	}
+	return flow.Done(nil), t.Set.Deploy().CleanUp(ctx, t)
+}

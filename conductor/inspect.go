@@ -1,0 +1,174 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"ferric"
+	"ferric/agentapi"
+	"ferric/driver"
+	"ferric/flow"
+	"ferric/rpc"
+	"ferric/state"
+)
+
+// planInspect makes the plan that finds out what the machine is made of.
+func (c *Conductor) planInspect(ctx context.Context, t *driver.Task) (*flow.Operation, flow.Mutate, error) {
+	inspect := t.Set.Inspect()
+	for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindInspect} {
+		if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
+			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, t.Node.UUID, err)
+		}
+	}
+	op := &flow.Operation{Kind: "inspect", Lane: flow.Provision}
+	if inspect.InBand(t.Machine) {
+		op.Steps = []flow.Step{hidden("boot_ramdisk", flow.Safe), hidden("await_inventory", flow.Safe), hidden("process_inventory", flow.Safe),
+			hidden("end_inspection", flow.Safe), cleanUp("collect_logs"), cleanUp("end_inspection")}
+	} else {
+		op.Steps = []flow.Step{hidden("inspect_out_of_band", flow.Safe), hidden("process_inventory", flow.Safe)}
+	}
+	return op, func(n *ferric.Node) error {
+		n.LastError = ""
+		n.InspectionStartedAt, n.InspectionFinishedAt = time.Now().UTC(), time.Time{}
+		return c.machine.Apply(n, state.Inspect, "")
+	}, nil
+}
+
+func (c *Conductor) inspectProgram() *program {
+	callback := func(*driver.Task) map[string]string {
+		return map[string]string{"ipa-inspection-callback-url": strings.TrimRight(c.RamdiskAPIURL, "/") + "/v1/continue_inspection"}
+	}
+	return &program{kind: "inspect", done: state.Done,
+		endsWell: func(_ *flow.Operation, n *ferric.Node) error {
+			n.InspectionFinishedAt = time.Now().UTC()
+			return nil
+		},
+		own: map[string]stepCode{
+			"boot_ramdisk":        c.bootRamdisk(driver.ForInspection, c.InspectCallbackTimeout, callback),
+			"await_inventory":     c.awaitInventory,
+			"inspect_out_of_band": c.inspectOutOfBand,
+			"process_inventory":   c.processInventory,
+			"end_inspection":      c.endInspection,
+			"collect_logs":        c.collectLogs,
+		}}
+}
+
+// continueInspection keeps what the agent found and wakes the inspection. The data are refused unless the node is being inspected.
+func (c *Conductor) continueInspection(ctx context.Context, a rpc.InspectionArgs) error {
+	n, err := c.Store.Node(ctx, a.UUID)
+	if err != nil {
+		return err
+	}
+	op, err := c.Store.Unfinished(ctx, n.UUID, flow.Provision)
+	if err != nil || op.Kind != "inspect" {
+		return ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", a.UUID)
+	}
+	inv := &ferric.Inventory{NodeUUID: n.UUID, Inventory: a.Inventory, PluginData: a.PluginData, UpdatedAt: time.Now().UTC()}
+	if err := c.Store.SetInventory(ctx, inv); err != nil {
+		return err
+	}
+	if err := c.Store.Signal(ctx, n.UUID, flow.EventInspection); err != nil {
+		return err
+	}
+	if err := c.Store.Signal(ctx, n.UUID, flow.EventHeartbeat); err != nil { // the boot step may still be waiting
+		return err
+	}
+	c.runner.Poke()
+	return nil
+}
+
+func (c *Conductor) awaitInventory(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	inv, err := c.Store.Inventory(ctx, t.Node.UUID)
+	if err != nil && !ferric.IsCode(err, ferric.CodeNotFound) {
+		return flow.Outcome{}, err
+	}
+	if err == nil && inv.UpdatedAt.After(t.Flow.Op.CreatedAt) {
+		return flow.Done(nil), nil
+	}
+	return t.Flow.Wait(flow.EventInspection, "the agent's inventory", 15*time.Second, c.InspectCallbackTimeout)
+}
+
+func (c *Conductor) inspectOutOfBand(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	inv, err := t.Set.Inspect().Run(ctx, t)
+	if err != nil {
+		return flow.Outcome{}, err
+	}
+	inv.NodeUUID, inv.UpdatedAt = t.Node.UUID, time.Now().UTC()
+	return flow.Done(nil), c.Store.SetInventory(ctx, inv)
+}
+
+// processInventory runs the hooks over what was found. Each may be run again: it sets what it finds and creates what is missing.
+func (c *Conductor) processInventory(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	stored, err := c.Store.Inventory(ctx, t.Node.UUID)
+	if err != nil {
+		return flow.Outcome{}, err
+	}
+	f := &Findings{Task: t, Store: c.Store, AddPorts: c.AddPorts, KeepPorts: c.KeepPorts, PluginData: map[string]any{}}
+	if err := json.Unmarshal(stored.Inventory, &f.Inventory); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "the inventory cannot be read: %w", err)
+	}
+	if len(stored.PluginData) > 0 {
+		if err := json.Unmarshal(stored.PluginData, &f.PluginData); err != nil {
+			return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "the plugin data cannot be read: %w", err)
+		}
+	}
+	for _, h := range c.hooks {
+		if err := h.Run(ctx, f); err != nil {
+			return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "inspection hook %s: %w", h.Name, err)
+		}
+	}
+	if stored.PluginData, err = json.Marshal(f.PluginData); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "keep the plugin data: %w", err)
+	}
+	if err := c.Store.SetInventory(ctx, stored); err != nil {
+		return flow.Outcome{}, err
+	}
+	return flow.Done(f.Summary()), t.Mutate(ctx, func(n *ferric.Node) error {
+		if n.Properties == nil {
+			n.Properties = map[string]any{}
+		}
+		for k, v := range f.Properties {
+			n.Properties[k] = v
+		}
+		if f.BootMode != "" {
+			n.BootMode = f.BootMode
+		}
+		return nil
+	})
+}
+
+// endInspection powers the machine off and takes it out of the ramdisk.
+func (c *Conductor) endInspection(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if err := c.powerOff(ctx, t); err != nil {
+		return flow.Outcome{}, err
+	}
+	return flow.Done(nil), c.leaveRamdisk(ctx, t, driver.ForInspection)
+}
+
+// Findings is what an inspection hook works on.
+type Findings struct {
+	Task                *driver.Task
+	Store               Store
+	Inventory           agentapi.Inventory
+	PluginData          map[string]any
+	Properties          map[string]any // set on the node when all hooks are done
+	BootMode            string
+	AddPorts, KeepPorts string
+	portsAdded          int
+}
+
+// Summary says what was found, for the operation's timeline.
+func (f *Findings) Summary() map[string]any {
+	return map[string]any{"properties": f.Properties, "ports_added": f.portsAdded, "disks": len(f.Inventory.Disks),
+		"interfaces": len(f.Inventory.Interfaces)}
+}
+
+// Property sets a property of the node.
+func (f *Findings) Property(name string, v any) {
+	if f.Properties == nil {
+		f.Properties = map[string]any{}
+	}
+	f.Properties[name] = v
+}

@@ -1,0 +1,72 @@
+package conductor
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ferric"
+	"ferric/agentapi"
+	"ferric/driver"
+	"ferric/flow"
+)
+
+// logsTimeout bounds the collecting of logs: a machine that is in trouble may not answer.
+const logsTimeout = 30 * time.Second
+
+// collectLogs asks the agent for its logs and keeps them as LogsDir/NODE_KIND_TIME.tar.gz, where last_error points to. It never fails an
+// operation: what went wrong before is what people must see.
+func (c *Conductor) collectLogs(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if c.CollectLogs == "never" || c.CollectLogs == "on_failure" && !t.Flow.CleanUp {
+		return flow.Done("collecting logs is off"), nil
+	}
+	s, err := t.Agent.Session(ctx)
+	if err != nil || s.LastHeartbeat.IsZero() {
+		return flow.Done("no agent to collect logs from"), nil
+	}
+	asking, cancel := context.WithTimeout(ctx, logsTimeout)
+	defer cancel()
+	raw, err := t.Agent.Ask(asking, agentapi.CmdCollectSystemLogs, map[string]any{})
+	if err != nil {
+		t.Log.Warn("cannot collect the ramdisk's logs", "error", err)
+		return flow.Done("the agent did not hand its logs out: " + err.Error()), nil
+	}
+	var logs agentapi.Logs
+	if err := json.Unmarshal(raw, &logs); err != nil {
+		return flow.Done("the agent's logs cannot be read: " + err.Error()), nil
+	}
+	path, err := c.keepLogs(t, logs)
+	if err != nil {
+		t.Log.Warn("cannot keep the ramdisk's logs", "error", err)
+		return flow.Done("the ramdisk's logs cannot be kept: " + err.Error()), nil
+	}
+	t.Log.Info("kept the ramdisk's logs", "path", path)
+	if !t.Flow.CleanUp {
+		return flow.Done(map[string]any{"path": path}), nil
+	}
+	return flow.Done(map[string]any{"path": path}), t.Mutate(ctx, func(n *ferric.Node) error {
+		if n.LastError != "" {
+			n.LastError = strings.TrimRight(n.LastError, " .") + ". The ramdisk's logs are in " + path
+		}
+		return nil
+	})
+}
+
+func (c *Conductor) keepLogs(t *driver.Task, logs agentapi.Logs) (string, error) {
+	data, err := base64.StdEncoding.DecodeString(logs.SystemLogs)
+	if err != nil {
+		return "", ferric.Errorf(ferric.CodeInvalid, "decode the agent's logs: %w", err)
+	}
+	if err := os.MkdirAll(c.LogsDir, 0o700); err != nil {
+		return "", ferric.Errorf(ferric.CodeInternal, "make the folder for ramdisk logs: %w", err)
+	}
+	path := filepath.Join(c.LogsDir, t.Node.UUID+"_"+t.Flow.Op.Kind+"_"+time.Now().UTC().Format("2006-01-02-15-04-05")+".tar.gz")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		return "", ferric.Errorf(ferric.CodeInternal, "write the ramdisk's logs: %w", err)
+	}
+	return path, nil
+}

@@ -1,0 +1,156 @@
+package conductor
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+
+	"ferric"
+	"ferric/driver"
+	"ferric/flow"
+	"ferric/rpc"
+	"ferric/state"
+
+	"github.com/google/uuid"
+)
+
+// createNode completes the interfaces of a new node and stores it.
+func (c *Conductor) createNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Node, error) {
+	n := a.Node
+	if n.UUID == "" {
+		n.UUID = uuid.NewString()
+	}
+	if n.ProvisionState == "" {
+		n.ProvisionState = ferric.Enroll
+	}
+	if err := c.Drivers.Complete(n); err != nil {
+		return nil, err
+	}
+	if err := c.Store.CreateNode(ctx, n); err != nil {
+		return nil, err
+	}
+	return c.Store.Node(ctx, n.UUID)
+}
+
+// interfaceStates are the states in which a node's driver and interfaces may be changed.
+func interfaceStates() []ferric.ProvisionState {
+	return []ferric.ProvisionState{ferric.Enroll, ferric.Manageable, ferric.InspectFailed, ferric.InspectWait, ferric.Available, ferric.Inspecting}
+}
+
+// updateNode stores the API's new form of a node. What the API may not change, such as states and reservation, keeps its stored value.
+func (c *Conductor) updateNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Node, error) {
+	old, err := c.Store.Node(ctx, a.Node.UUID)
+	if err != nil {
+		return nil, err
+	}
+	next := a.Node.Clone()
+	if a.ResetInterfaces {
+		for _, kind := range ferric.InterfaceKinds() {
+			if !slices.Contains(a.Named, string(kind)) {
+				delete(next.Interfaces, kind)
+			}
+		}
+	}
+	if next.Driver != old.Driver || !maps.Equal(next.Interfaces, old.Interfaces) {
+		if err := c.Drivers.Complete(next); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(interfaceStates(), old.ProvisionState) && !old.Maintenance {
+			return nil, ferric.Errorf(ferric.CodeInvalid, "Node %s can not have its driver or interfaces updated unless it is in one of allowed (%s) states or in maintenance mode.",
+				old.UUID, joined(stateNames(interfaceStates())))
+		}
+	}
+	var updated *ferric.Node
+	change := func(n *ferric.Node) error {
+		if a.Node.Version != 0 && n.Version != a.Node.Version {
+			return ferric.Errorf(ferric.CodeConflict, "Node %s was changed by somebody else meanwhile.", n.UUID)
+		}
+		takeUpdate(n, next)
+		return nil
+	}
+	err = c.runner.WithLease(ctx, old.UUID, func(ctx context.Context, l flow.Lease) error {
+		updated, err = c.Store.UpdateNode(ctx, l, change)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.Store.Node(ctx, updated.UUID)
+}
+
+// takeUpdate copies what the API may change.
+func takeUpdate(n, next *ferric.Node) {
+	kept := n.Clone()
+	*n = *next
+	n.PowerState, n.TargetPowerState = kept.PowerState, kept.TargetPowerState
+	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt = kept.ProvisionState, kept.TargetProvisionState, kept.ProvisionUpdatedAt
+	n.CleanStep, n.DeployStep, n.ServiceStep = kept.CleanStep, kept.DeployStep, kept.ServiceStep
+	n.Reservation, n.LeaseEpoch, n.Conductor = kept.Reservation, kept.LeaseEpoch, kept.Conductor
+	n.InternalInfo, n.LastError = kept.InternalInfo, kept.LastError
+	n.InspectionStartedAt, n.InspectionFinishedAt = kept.InspectionStartedAt, kept.InspectionFinishedAt
+	n.BootMode, n.SecureBoot, n.Health = kept.BootMode, kept.SecureBoot, kept.Health
+	n.AllocationUUID, n.RAIDConfig = kept.AllocationUUID, kept.RAIDConfig
+	n.Traits, n.CreatedAt, n.Version = kept.Traits, kept.CreatedAt, kept.Version
+	if kept.Fault != "" && !n.Maintenance {
+		n.Fault = ""
+	} else {
+		n.Fault = kept.Fault
+	}
+	if !reflect.DeepEqual(kept.DriverInfo, n.DriverInfo) && n.Fault == ferric.FaultPower {
+		n.PowerState = "" // new credentials: ask again
+	}
+}
+
+func stateNames(states []ferric.ProvisionState) []string {
+	var out []string
+	for _, s := range states {
+		out = append(out, string(s))
+	}
+	return out
+}
+
+// destroyNode deletes a node that nothing is under way on.
+func (c *Conductor) destroyNode(ctx context.Context, a rpc.NodeRef) error {
+	return c.runner.WithLease(ctx, a.UUID, func(ctx context.Context, l flow.Lease) error {
+		n, err := c.Store.Node(ctx, a.UUID)
+		if err != nil {
+			return err
+		}
+		switch {
+		case n.Protected:
+			return ferric.Errorf(ferric.CodeForbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted.", n.UUID)
+		case n.InstanceID != "" && !n.Maintenance:
+			return ferric.Errorf(ferric.CodeConflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceID)
+		case !state.DeleteAllowed(n.ProvisionState) && !n.Maintenance:
+			return ferric.Errorf(ferric.CodeInvalid, `Can not delete node "%s" while it is in provision state "%s". Valid provision states to perform deletion are: manageable, enroll, adopt failed, available. Or set it into maintenance first.`,
+				n.UUID, n.ProvisionState)
+		}
+		if t, err := c.looseTask(ctx, n); err == nil { // best effort: its hardware type may not be here any more
+			if err := c.forgetBoot(ctx, t); err != nil {
+				t.Log.Warn("cannot remove the boot configuration of a deleted node", "error", err)
+			}
+		}
+		return c.Store.DeleteNode(ctx, n.UUID, l)
+	})
+}
+
+func (c *Conductor) forgetBoot(ctx context.Context, t *driver.Task) error {
+	if err := t.Set.Boot().CleanUpRamdisk(ctx, t); err != nil {
+		return err
+	}
+	return t.Set.Boot().CleanUpInstance(ctx, t)
+}
+
+// validateNode asks every interface of a node what it thinks of it.
+func (c *Conductor) validateNode(ctx context.Context, a rpc.NodeRef) (rpc.Validations, error) {
+	t, err := c.nodeTask(ctx, a.UUID)
+	if err != nil {
+		return nil, err
+	}
+	out := rpc.Validations{}
+	for kind, v := range t.Set.Validate(ctx, t.Machine) {
+		out[kind] = rpc.Validation{Result: v.Result, Reason: v.Reason}
+	}
+	return out, nil
+}

@@ -1,0 +1,267 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"ferric"
+	"ferric/driver"
+	"ferric/flow"
+	"ferric/rpc"
+	"ferric/state"
+
+	"github.com/google/uuid"
+)
+
+// powerParams are the parameters of a power change in the ledger.
+type powerParams struct {
+	Target  ferric.PowerState `json:"target"`
+	Timeout time.Duration     `json:"timeout"`
+}
+
+// changePower begins a power change that somebody asked for.
+func (c *Conductor) changePower(ctx context.Context, a rpc.PowerArgs) error {
+	timeout := a.Timeout
+	soft := a.Target == ferric.SoftPowerOff || a.Target == ferric.SoftReboot
+	if timeout == 0 {
+		timeout = c.PowerTimeout
+		if soft {
+			timeout = c.SoftPowerTimeout
+		}
+	}
+	_, err := c.runner.Begin(ctx, a.UUID, func(ctx context.Context) (*flow.Operation, flow.Mutate, error) {
+		t, err := c.nodeTask(ctx, a.UUID)
+		if err != nil {
+			return nil, nil, err
+		}
+		if state.Transient(t.Node.ProvisionState) && (t.Node.ProvisionState == ferric.Cleaning || t.Node.ProvisionState == ferric.CleanWait) {
+			return nil, nil, ferric.Errorf(ferric.CodeInvalid,
+				`The requested action "%s" can not be performed on node "%s" while it is in state "%s".`, a.Target, a.UUID, t.Node.ProvisionState)
+		}
+		if t.Node.DisablePowerOff && a.Target != ferric.PowerOn {
+			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Node %s has disable_power_off set: only \"power on\" is allowed.", a.UUID)
+		}
+		power := t.Set.Power()
+		if err := power.Validate(ctx, t.Machine); err != nil {
+			return nil, nil, err
+		}
+		if supported := power.SupportedPowerStates(t.Machine); !slices.Contains(supported, a.Target) {
+			return nil, nil, ferric.Errorf(ferric.CodeUnsupported, "target: the node's power interface %q does not support %q",
+				t.Node.Interfaces[ferric.KindPower], a.Target)
+		}
+		params, err := json.Marshal(powerParams{a.Target, timeout})
+		if err != nil {
+			return nil, nil, ferric.Errorf(ferric.CodeInternal, "parameters of the power change: %w", err)
+		}
+		op := c.operation(ctx, "power", flow.Power, a.Caller, params)
+		op.Steps = []flow.Step{hidden("set_power", flow.Safe)}
+		return op, func(n *ferric.Node) error {
+			n.TargetPowerState, n.LastError = endState(a.Target), ""
+			return nil
+		}, nil
+	})
+	return err
+}
+
+// endState is the power state that a target ends in.
+func endState(target ferric.PowerState) ferric.PowerState {
+	switch target {
+	case ferric.PowerOff, ferric.SoftPowerOff:
+		return ferric.PowerOff
+	}
+	return ferric.PowerOn
+}
+
+func (c *Conductor) powerProgram() *program {
+	return &program{kind: "power", own: map[string]stepCode{"set_power": c.setPower},
+		endsBadly: func(_ *flow.Operation, n *ferric.Node) error {
+			n.TargetPowerState = ""
+			return nil
+		}}
+}
+
+func (c *Conductor) setPower(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	var p powerParams
+	if err := json.Unmarshal(t.Flow.Op.Params, &p); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the power change: %w", err)
+	}
+	power := t.Set.Power()
+	if err := power.SetPowerState(ctx, t.Machine, p.Target, p.Timeout); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "Failed to change power state to %q: %w", p.Target, err)
+	}
+	return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error {
+		n.PowerState, n.TargetPowerState = endState(p.Target), ""
+		return nil
+	})
+}
+
+// syncPower asks all of this conductor's machines for their power states, some at a time, and records what changed.
+func (c *Conductor) syncPower(ctx context.Context) error {
+	nodes, err := c.Store.Nodes(ctx, ferric.NodeFilter{IncludeChildren: true}, ferric.Page{})
+	if err != nil {
+		return err
+	}
+	work := make(chan *ferric.Node)
+	done := make(chan struct{})
+	for range c.PowerSyncWorkers {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for n := range work {
+				c.syncNodePower(ctx, n)
+			}
+		}()
+	}
+	for _, n := range nodes {
+		if !c.ownsNode(n.UUID, n.ConductorGroup, n.Driver) || n.ProvisionState == ferric.Enroll || n.ProvisionState == ferric.Verifying ||
+			n.Reservation != "" || n.TargetPowerState != "" || n.Maintenance && n.Fault != ferric.FaultPower {
+			continue
+		}
+		select {
+		case work <- n:
+		case <-ctx.Done():
+		}
+	}
+	close(work)
+	for range c.PowerSyncWorkers {
+		<-done
+	}
+	return ctx.Err()
+}
+
+// syncNodePower asks one machine.
+func (c *Conductor) syncNodePower(ctx context.Context, n *ferric.Node) {
+	began := time.Now()
+	t, err := c.looseTask(ctx, n)
+	if err != nil {
+		c.nodeLog(n).Warn("power sync: the node's interfaces cannot be used here", "error", err)
+		return
+	}
+	asking, cancel := context.WithTimeout(ctx, c.PowerTimeout)
+	power, err := t.Set.Power().PowerState(asking, t.Machine)
+	cancel()
+	if ctx.Err() != nil {
+		return
+	}
+	c.Metrics.PowerSynced(err == nil, time.Since(began))
+	if err != nil {
+		c.powerUnknown(ctx, n, err)
+		return
+	}
+	c.mu.Lock()
+	delete(c.powerFails, n.UUID)
+	c.mu.Unlock()
+	if power == n.PowerState && n.Fault != ferric.FaultPower {
+		return
+	}
+	if c.ForcePowerState && n.PowerState != "" && power != n.PowerState && n.Fault == "" {
+		c.nodeLog(n).Warn("power sync: bringing the machine back to its recorded power state", "is", power, "recorded", n.PowerState)
+		if err := c.changePower(ctx, rpc.PowerArgs{NodeRef: rpc.NodeRef{UUID: n.UUID}, Target: n.PowerState}); err != nil {
+			c.nodeLog(n).Error("power sync: cannot bring the machine back", "error", err)
+		}
+		return
+	}
+	recorded := n.PowerState
+	_, err = c.Store.ChangeNode(ctx, n.UUID, 0, func(n *ferric.Node) error {
+		n.PowerState = power
+		if n.Fault == ferric.FaultPower {
+			n.Maintenance, n.MaintenanceReason, n.Fault, n.LastError = false, "", "", ""
+		}
+		return nil
+	})
+	if err != nil {
+		if !ferric.IsCode(err, ferric.CodeLocked) { // somebody works on it, and will record it
+			c.nodeLog(n).Warn("power sync: cannot record the power state", "error", err)
+		}
+		return
+	}
+	if recorded != "" && recorded != power {
+		c.note(ctx, n, ferric.EventMonitoring, ferric.SeverityInfo, "The machine is "+string(power)+" though it was recorded as "+string(recorded)+"; recorded what it is")
+	}
+}
+
+// powerUnknown counts a failure and after too many puts the node into maintenance, until its BMC answers again.
+func (c *Conductor) powerUnknown(ctx context.Context, n *ferric.Node, cause error) {
+	c.mu.Lock()
+	c.powerFails[n.UUID]++
+	fails := c.powerFails[n.UUID]
+	c.mu.Unlock()
+	if fails <= c.PowerSyncMaxRetries || n.Fault == ferric.FaultPower {
+		return
+	}
+	text := "During sync_power_state, max retries exceeded for node " + n.UUID + ", the BMC does not answer: " + cause.Error()
+	_, err := c.Store.ChangeNode(ctx, n.UUID, 0, func(n *ferric.Node) error {
+		n.PowerState, n.LastError = "", text
+		if !n.Maintenance {
+			n.Maintenance, n.MaintenanceReason, n.Fault = true, text, ferric.FaultPower
+		}
+		return nil
+	})
+	if err != nil {
+		if !ferric.IsCode(err, ferric.CodeLocked) {
+			c.nodeLog(n).Warn("power sync: cannot record the fault", "error", err)
+		}
+		return
+	}
+	c.note(ctx, n, ferric.EventMonitoring, ferric.SeverityError, text)
+}
+
+// note adds to a node's history.
+func (c *Conductor) note(ctx context.Context, n *ferric.Node, kind, severity, text string) {
+	err := c.Store.AddHistory(ctx, ferric.HistoryEntry{UUID: uuid.NewString(), NodeUUID: n.UUID, Conductor: c.Host, Event: text,
+		EventType: kind, Severity: severity, CreatedAt: time.Now(), State: n.ProvisionState, TargetState: n.TargetProvisionState})
+	if err != nil {
+		c.nodeLog(n).Warn("cannot write history", "event", text, "error", err)
+	}
+}
+
+// findStuck looks for nodes that are on their way but that nobody works for, and ends their wait.
+func (c *Conductor) findStuck(ctx context.Context) error {
+	var transient []ferric.ProvisionState
+	for _, s := range state.All() {
+		if state.Transient(s) || state.Held(s) {
+			transient = append(transient, s)
+		}
+	}
+	nodes, err := c.Store.Nodes(ctx, ferric.NodeFilter{ProvisionStates: transient, IncludeChildren: true}, ferric.Page{})
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if !c.ownsNode(n.UUID, n.ConductorGroup, n.Driver) || n.Reservation != "" {
+			continue
+		}
+		op, err := c.Store.Unfinished(ctx, n.UUID, flow.Provision)
+		switch {
+		case ferric.IsCode(err, ferric.CodeNotFound):
+			if err := c.unstick(ctx, n); err != nil {
+				c.nodeLog(n).Error("cannot end the wait of a stuck node", "error", err)
+			}
+		case err != nil:
+			return err
+		case op.Status != flow.Held && c.StuckAfter > 0 && time.Since(op.UpdatedAt) > c.StuckAfter:
+			c.nodeLog(n).Warn("an operation has made no progress", "operation", op.ID, "kind", op.Kind, "since", op.UpdatedAt, "waits_for", op.WaitWhat)
+		}
+	}
+	return nil
+}
+
+// unstick fails a node whose state says that an operation is under way though the ledger has none.
+func (c *Conductor) unstick(ctx context.Context, n *ferric.Node) error {
+	const text = "The node's state says that an operation is under way, but there is none in the ledger; the state was set to failed"
+	_, err := c.Store.ChangeNode(ctx, n.UUID, n.Version, func(n *ferric.Node) error {
+		n.LastError = text
+		if c.machine.Can(n.ProvisionState, state.Fail) {
+			return c.machine.Apply(n, state.Fail, "")
+		}
+		return c.machine.Apply(n, state.Abort, "")
+	})
+	if ferric.IsCode(err, ferric.CodeConflict) || ferric.IsCode(err, ferric.CodeLocked) {
+		return nil // it moved meanwhile
+	}
+	if err == nil {
+		c.note(ctx, n, ferric.EventConductor, ferric.SeverityError, text)
+	}
+	return err
+}

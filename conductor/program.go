@@ -1,0 +1,208 @@
+package conductor
+
+import (
+	"context"
+	"log/slog"
+
+	"ferric"
+	"ferric/driver"
+	"ferric/flow"
+	"ferric/state"
+)
+
+// Sources of steps: what the conductor does itself, and what the agent does. Steps of the drivers have none.
+const (
+	conductorSource = "conductor"
+	agentSource     = "agent"
+)
+
+// stepCode is the code of a step of the conductor.
+type stepCode func(ctx context.Context, t *driver.Task) (flow.Outcome, error)
+
+// program is one kind of operation: its own steps, the phase of the drivers' steps, and how the node looks meanwhile.
+type program struct {
+	c     *Conductor
+	kind  string
+	phase driver.Phase
+	own   map[string]stepCode
+	// show puts the visible step on the node, nil on one that shows none.
+	show func(n *ferric.Node, step map[string]any)
+	// endsWell and endsBadly change the node when the operation ends; endsWell runs before the state machine's event.
+	done      state.Event
+	endsWell  func(op *flow.Operation, n *ferric.Node) error
+	endsBadly func(op *flow.Operation, n *ferric.Node) error
+}
+
+// programs returns every kind of operation by name.
+func (c *Conductor) programs() map[string]flow.Program {
+	all := map[string]flow.Program{}
+	for _, p := range []*program{c.verifyProgram(), c.inspectProgram(), c.cleanProgram(), c.deployProgram(), c.undeployProgram(),
+		c.adoptProgram(), c.powerProgram()} {
+		p.c = c
+		all[p.kind] = p
+	}
+	return all
+}
+
+// Func finds a step's code: the conductor's own, the agent's, or one that an interface of the node offers.
+func (p *program) Func(op *flow.Operation, s *flow.Step) (flow.Func, error) {
+	var code stepCode
+	switch {
+	case s.Source == conductorSource:
+		code = p.own[s.Name]
+	case s.Source == agentSource:
+		code = p.c.agentStep(p.phase)
+	}
+	return func(ctx context.Context, ft *flow.Task) (flow.Outcome, error) {
+		t, err := p.c.task(ctx, ft)
+		if err != nil {
+			return flow.Outcome{}, err
+		}
+		if code == nil {
+			if code, err = driverStep(t, p.phase, s); err != nil {
+				return flow.Outcome{}, err
+			}
+		}
+		return code(ctx, t)
+	}, nil
+}
+
+// driverStep finds the code of a step among the interfaces of the node.
+func driverStep(t *driver.Task, phase driver.Phase, s *flow.Step) (stepCode, error) {
+	for _, offered := range t.Set.Steps(t.Machine, phase)[ferric.InterfaceKind(s.Interface)] {
+		if offered.Name == s.Name {
+			return stepCode(offered.Run), nil
+		}
+	}
+	return nil, ferric.Errorf(ferric.CodeInvalid, "the node's %s interface %q has no %s step %q", s.Interface,
+		t.Node.Interfaces[ferric.InterfaceKind(s.Interface)], phase, s.Name)
+}
+
+// task gathers what a step's code works with.
+func (c *Conductor) task(ctx context.Context, ft *flow.Task) (*driver.Task, error) {
+	t, err := c.looseTask(ctx, ft.Node)
+	if err != nil {
+		return nil, err
+	}
+	t.Flow = ft
+	t.Log = t.Log.With("operation", ft.Op.ID, "step", ft.Step.Interface+"."+ft.Step.Name, "request_id", ft.Op.RequestID)
+	t.Agent = &agentConn{c: c, task: t, node: ft.Node.UUID, flow: ft}
+	t.Mutate = func(ctx context.Context, m flow.Mutate) error {
+		err := ft.Update(ctx, m)
+		t.Machine.Node = ft.Node
+		return err
+	}
+	return t, nil
+}
+
+// looseTask is a task outside of any operation.
+func (c *Conductor) looseTask(ctx context.Context, n *ferric.Node) (*driver.Task, error) {
+	set, err := c.Drivers.Compose(n)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := c.Store.Ports(ctx, ferric.PortFilter{NodeUUIDs: []string{n.UUID}})
+	if err != nil {
+		return nil, err
+	}
+	t := &driver.Task{Machine: &driver.Machine{Node: n, Ports: ports}, Set: set, PortStore: portStore{c.Store}, Log: c.nodeLog(n)}
+	t.Agent = &agentConn{c: c, task: t, node: n.UUID}
+	return t, nil
+}
+
+func (c *Conductor) nodeLog(n *ferric.Node) *slog.Logger { return c.Log.With("node", n.UUID) }
+
+type portStore struct{ s Store }
+
+func (p portStore) UpdatePort(ctx context.Context, uuid string, change func(*ferric.Port) error) (*ferric.Port, error) {
+	return p.s.UpdatePort(ctx, uuid, 0, change)
+}
+
+// View shows the operation on the node.
+func (p *program) View(m flow.Moment, op *flow.Operation) flow.Mutate {
+	return func(n *ferric.Node) error {
+		n.Conductor = p.c.Host
+		if p.done == "" { // a power operation: the provision state is not its business
+			return p.ends(m, op, n)
+		}
+		switch m {
+		case flow.Begins:
+			if state.Held(n.ProvisionState) && op.Status != flow.Failing {
+				if err := p.c.machine.Apply(n, state.Unhold, n.TargetProvisionState); err != nil {
+					return err
+				}
+			}
+			if state.Waiting(n.ProvisionState) && op.Status != flow.Failing {
+				if err := p.c.machine.Apply(n, state.Resume, n.TargetProvisionState); err != nil {
+					return err
+				}
+			}
+			p.showStep(op, n)
+		case flow.Waits:
+			if op.Status != flow.Failing && p.c.machine.Can(n.ProvisionState, state.Wait) {
+				return p.c.machine.Apply(n, state.Wait, n.TargetProvisionState)
+			}
+		case flow.Holds:
+			return p.c.machine.Apply(n, state.Hold, n.TargetProvisionState)
+		case flow.Fails:
+			n.LastError = op.Error
+		default:
+			return p.ends(m, op, n)
+		}
+		return nil
+	}
+}
+
+// ends closes the operation on the node.
+func (p *program) ends(m flow.Moment, op *flow.Operation, n *ferric.Node) error {
+	switch m {
+	case flow.EndsWell:
+		if p.endsWell != nil {
+			if err := p.endsWell(op, n); err != nil {
+				return err
+			}
+		}
+		if p.show != nil {
+			p.show(n, nil)
+		}
+		if p.done != "" && p.c.machine.Can(n.ProvisionState, p.done) {
+			return p.c.machine.Apply(n, p.done, "")
+		}
+	case flow.EndsBadly:
+		if p.endsBadly != nil {
+			if err := p.endsBadly(op, n); err != nil {
+				return err
+			}
+		}
+		n.LastError = op.Error
+		for _, e := range []state.Event{state.Fail, state.Abort} {
+			if p.done != "" && p.c.machine.Can(n.ProvisionState, e) {
+				return p.c.machine.Apply(n, e, n.TargetProvisionState)
+			}
+		}
+	}
+	return nil
+}
+
+// showStep puts the step under the cursor where people look for it.
+func (p *program) showStep(op *flow.Operation, n *ferric.Node) {
+	s := op.Current()
+	if p.show == nil || s == nil || s.Hidden || s.CleanUp {
+		return
+	}
+	v := map[string]any{"interface": s.Interface, "step": s.Name, "priority": s.Priority}
+	if s.Args != nil {
+		v["args"] = s.Args
+	}
+	p.show(n, v)
+}
+
+// hidden makes a step of the conductor's own.
+func hidden(name string, repeat flow.Repeat) flow.Step {
+	return flow.Step{Interface: conductorSource, Source: conductorSource, Name: name, Repeat: repeat, Hidden: true}
+}
+
+// cleanUp makes a step of the conductor's own that runs after a failure.
+func cleanUp(name string) flow.Step {
+	return flow.Step{Interface: conductorSource, Source: conductorSource, Name: name, Repeat: flow.Safe, Hidden: true, CleanUp: true}
+}

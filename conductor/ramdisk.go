@@ -1,0 +1,159 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"strconv"
+	"time"
+
+	"ferric"
+	"ferric/agentapi"
+	"ferric/driver"
+	"ferric/flow"
+)
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// rampUp is the checkpoint of bootRamdisk: how far it came.
+type rampUp struct {
+	Phase string `json:"phase"` // "", prepared, started
+}
+
+// bootRamdisk brings the machine into the ramdisk and waits for its agent. A second run after a crash goes on where the first
+// was: a machine that was started is not started again.
+func (c *Conductor) bootRamdisk(purpose driver.NetworkPurpose, timeout time.Duration, params func(*driver.Task) map[string]string) stepCode {
+	return func(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+		var at rampUp
+		if err := t.Flow.Load(&at); err != nil {
+			return flow.Outcome{}, err
+		}
+		if at.Phase == "" {
+			if err := c.prepareRamdisk(ctx, t, purpose, params); err != nil {
+				return flow.Outcome{}, err
+			}
+			at.Phase = "prepared"
+			if err := t.Flow.Save(ctx, at); err != nil {
+				return flow.Outcome{}, err
+			}
+		}
+		if at.Phase == "prepared" {
+			if err := t.Set.Power().SetPowerState(ctx, t.Machine, ferric.PowerOn, c.PowerTimeout); err != nil {
+				return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "power on to boot the ramdisk: %w", err)
+			}
+			at.Phase = "started"
+			if err := t.Flow.Save(ctx, at); err != nil {
+				return flow.Outcome{}, err
+			}
+			if err := t.Mutate(ctx, func(n *ferric.Node) error { n.PowerState = ferric.PowerOn; return nil }); err != nil {
+				return flow.Outcome{}, err
+			}
+		}
+		s, err := t.Agent.Session(ctx)
+		if err != nil {
+			return flow.Outcome{}, err
+		}
+		if !s.LastHeartbeat.IsZero() {
+			return flow.Done(map[string]any{"agent_url": s.CallbackURL, "agent_version": s.Version}), nil
+		}
+		out, err := t.Flow.Wait(flow.EventHeartbeat, "the first call of the agent on the machine", 15*time.Second, timeout)
+		if err != nil {
+			return out, ferric.Errorf(ferric.ErrorCode(err), "%w. %s", err, c.bootAdvice(ctx, t, s))
+		}
+		return out, nil
+	}
+}
+
+// bootAdvice says what is known about a machine whose agent never called.
+func (c *Conductor) bootAdvice(ctx context.Context, t *driver.Task, s *ferric.AgentSession) string {
+	if !s.LookedUpAt.IsZero() {
+		return "The agent looked its node up at " + s.LookedUpAt.UTC().Format(time.RFC3339) +
+			" but no heartbeat followed: can the machine reach the API at " + c.RamdiskAPIURL + "?"
+	}
+	power, err := t.Set.Power().PowerState(ctx, t.Machine)
+	if err != nil {
+		return "The BMC does not answer either: " + err.Error()
+	}
+	if power != ferric.PowerOn {
+		return "The machine is off: it did not stay on after it was started."
+	}
+	return "The machine is on but its agent never looked its node up: check the MAC addresses of the node's ports, DHCP and TFTP " +
+		"on the provisioning network, and the machine's console."
+}
+
+func (c *Conductor) prepareRamdisk(ctx context.Context, t *driver.Task, purpose driver.NetworkPurpose, params func(*driver.Task) map[string]string) error {
+	if err := t.Set.Power().SetPowerState(ctx, t.Machine, ferric.PowerOff, c.PowerTimeout); err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "power off before booting the ramdisk: %w", err)
+	}
+	if err := t.Agent.Begin(ctx); err != nil {
+		return err
+	}
+	if err := t.Set.Network().Connect(ctx, t, purpose); err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "connect to the %s network: %w", purpose, err)
+	}
+	boot := driver.RamdiskBoot{Kernel: c.DeployKernel, Ramdisk: c.DeployRamdisk, Purpose: string(purpose),
+		Params: map[string]string{"ipa-api-url": c.RamdiskAPIURL}}
+	if v, _ := t.Node.DriverInfo["deploy_kernel"].(string); v != "" {
+		boot.Kernel = v
+	}
+	if v, _ := t.Node.DriverInfo["deploy_ramdisk"].(string); v != "" {
+		boot.Ramdisk = v
+	}
+	maps.Copy(boot.Params, c.RamdiskParams)
+	if params != nil {
+		maps.Copy(boot.Params, params(t))
+	}
+	if err := t.Set.Boot().PrepareRamdisk(ctx, t, boot); err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "prepare the boot of the ramdisk: %w", err)
+	}
+	return nil
+}
+
+// leaveRamdisk ends what bootRamdisk began: boot configuration, network, agent. The power is the caller's business.
+func (c *Conductor) leaveRamdisk(ctx context.Context, t *driver.Task, purpose driver.NetworkPurpose) error {
+	if err := t.Set.Boot().CleanUpRamdisk(ctx, t); err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "remove the boot configuration of the ramdisk: %w", err)
+	}
+	if err := t.Set.Network().Disconnect(ctx, t, purpose); err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "leave the %s network: %w", purpose, err)
+	}
+	return t.Agent.End(ctx)
+}
+
+// powerOff powers the machine off unless the node forbids it, and records it.
+func (c *Conductor) powerOff(ctx context.Context, t *driver.Task) error {
+	if t.Node.DisablePowerOff {
+		return nil
+	}
+	if err := t.Set.Power().SetPowerState(ctx, t.Machine, ferric.PowerOff, c.PowerTimeout); err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "power off: %w", err)
+	}
+	return t.Mutate(ctx, func(n *ferric.Node) error { n.PowerState, n.TargetPowerState = ferric.PowerOff, ""; return nil })
+}
+
+// agentStep runs one step that the agent offered, and follows it to its end.
+func (c *Conductor) agentStep(phase driver.Phase) stepCode {
+	return func(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+		s := t.Flow.Step
+		name := string(phase) + ".execute_" + string(phase) + "_step"
+		params := map[string]any{
+			"step": agentapi.Step{Step: s.Name, Interface: s.Interface, Priority: s.Priority, Args: s.Args},
+			"node": agentNode(t.Node), "ports": agentPorts(t.Ports),
+		}
+		var plan agentPlan
+		if err := json.Unmarshal(t.Flow.Op.Params, &plan); err == nil && plan.AgentVersions != nil {
+			params[string(phase)+"_version"] = plan.AgentVersions
+		}
+		return c.followCommand(ctx, t, "", name, params)
+	}
+}
+
+// agentPlan is the part of an operation's parameters that belongs to the agent's steps.
+type agentPlan struct {
+	AgentVersions map[string]any `json:"agent_versions,omitempty"`
+}
+
+// followCommand runs an agent command once and waits for its end, however often conductor or network fail meanwhile.
+func (c *Conductor) followCommand(ctx context.Context, t *driver.Task, key, name string, params map[string]any) (flow.Outcome, error) {
+	return driver.FollowCommand(ctx, t, driver.Command{Key: key, Name: name, Params: params, Poll: c.AgentPoll, Lost: c.AgentTimeout})
+}

@@ -1,0 +1,81 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+
+	"ferric"
+	"ferric/driver"
+	"ferric/flow"
+	"ferric/state"
+)
+
+// planUndeploy makes the plan that takes the instance off a machine and then cleans it.
+func (c *Conductor) planUndeploy(_ context.Context, t *driver.Task) (*flow.Operation, flow.Mutate, error) {
+	if t.Node.Protected {
+		return nil, nil, ferric.Errorf(ferric.CodeForbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted.", t.Node.UUID)
+	}
+	params, err := json.Marshal(cleanParams{})
+	if err != nil {
+		return nil, nil, ferric.Errorf(ferric.CodeInternal, "parameters of the undeploy: %w", err)
+	}
+	op := &flow.Operation{Kind: "undeploy", Lane: flow.Provision, Params: params}
+	op.Steps = []flow.Step{hidden("tear_down", flow.Safe), hidden("forget_instance", flow.Safe), hidden("begin_cleaning", flow.Safe),
+		cleanUp("collect_logs"), cleanUp("tear_down_cleaning")}
+	return op, func(n *ferric.Node) error {
+		n.LastError = ""
+		return c.machine.Apply(n, state.Delete, ferric.Available)
+	}, nil
+}
+
+func (c *Conductor) undeployProgram() *program {
+	return c.cleaning("undeploy", map[string]stepCode{"tear_down": c.tearDown, "forget_instance": c.forgetInstance})
+}
+
+// tearDown takes power, boot configuration, networks and volumes away from the instance.
+func (c *Conductor) tearDown(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if err := c.powerOff(ctx, t); err != nil {
+		return flow.Outcome{}, err
+	}
+	if err := t.Set.Boot().CleanUpInstance(ctx, t); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "remove the instance's boot configuration: %w", err)
+	}
+	if err := c.leaveRamdisk(ctx, t, driver.ForProvisioning); err != nil { // of a deploy that was given up
+		return flow.Outcome{}, err
+	}
+	if err := t.Set.Network().Disconnect(ctx, t, driver.ForTenant); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "disconnect the tenant network: %w", err)
+	}
+	if err := t.Set.Storage().Detach(ctx, t); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "detach the volumes: %w", err)
+	}
+	return flow.Done(nil), t.Set.Deploy().CleanUp(ctx, t)
+}
+
+// forgetInstance drops what belonged to the instance and moves on to cleaning.
+func (c *Conductor) forgetInstance(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if err := c.Store.DeleteConfigDrive(ctx, t.Node.UUID); err != nil {
+		return flow.Outcome{}, err
+	}
+	return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error {
+		n.InstanceID, n.InstanceName, n.InstanceInfo, n.DeployStep = "", "", map[string]any{}, nil
+		n.InternalInfo = withoutInstance(n.InternalInfo)
+		if n.ProvisionState == ferric.Deleting {
+			return c.machine.Apply(n, state.Clean, ferric.Available)
+		}
+		return nil
+	})
+}
+
+// withoutInstance drops the facts about an instance that a finished deploy published.
+func withoutInstance(info map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range info {
+		switch k {
+		case "deployment_type", "root_uuid_or_disk_id", "is_whole_disk_image", "instance":
+		default:
+			out[k] = v
+		}
+	}
+	return out
+}

@@ -1,0 +1,44 @@
+package driver
+
+import (
+	"context"
+	"time"
+
+	"ferric"
+	"ferric/agentapi"
+	"ferric/flow"
+)
+
+// Command is an agent command that takes longer than a request.
+type Command struct {
+	Key    string // tells commands of one step apart; "" where there is only one
+	Name   string
+	Params map[string]any
+	Poll   time.Duration // how often to ask how it stands
+	Lost   time.Duration // how long the agent may be out of reach
+}
+
+// FollowCommand runs an agent command once and follows it to its end, however often conductor or network fail meanwhile. The step
+// returns what it returns, and is called again.
+func FollowCommand(ctx context.Context, t *Task, c Command) (flow.Outcome, error) {
+	res, err := t.Agent.Run(ctx, c.Key, c.Name, c.Params)
+	switch ferric.ErrorCode(err) {
+	case "":
+	case ferric.CodeUnavailable, ferric.CodeTimeout, ferric.CodeBusy:
+		t.Log.Warn("the agent cannot be reached; waiting for it", "command", c.Name, "error", err)
+		out, late := t.Flow.Wait(flow.EventHeartbeat, "the agent to answer about "+c.Name, c.Poll, c.Lost)
+		if late != nil {
+			return out, ferric.Errorf(ferric.CodeTimeout, "%w: %v", late, err)
+		}
+		return out, nil
+	default:
+		return flow.Outcome{}, err
+	}
+	switch res.CommandStatus {
+	case agentapi.StatusRunning, "":
+		return t.Flow.Wait(flow.EventHeartbeat, "the agent to finish "+c.Name, c.Poll, 0)
+	case agentapi.StatusSucceeded:
+		return flow.Done(res.CommandResult), nil
+	}
+	return flow.Outcome{}, &agentapi.CommandFailed{Command: c.Name, Result: *res}
+}
