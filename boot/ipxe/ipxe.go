@@ -1,0 +1,87 @@
+package ipxe
+
+import (
+	"fmt"
+	"strings"
+
+	"ferric"
+	"ferric/boot"
+)
+
+// Renderer renders scripts for one provisioning network. It implements boot.Renderer.
+type Renderer struct {
+	Site boot.Site
+}
+
+// Render implements boot.Renderer: one script per MAC, for every kind of firmware.
+func (r Renderer) Render(cfg boot.Config) ([]boot.File, error) {
+	cfg, err := cfg.Normalize()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Flavor != boot.FlavorIPXE {
+		return nil, ferric.Errorf(ferric.CodeInvalid, "boot configuration of node %s: flavor %q: this renderer writes ipxe only", cfg.NodeUUID, cfg.Flavor)
+	}
+	if err := r.Site.Validate(); err != nil {
+		return nil, err
+	}
+	macs := cfg.MACs
+	if len(macs) == 0 {
+		macs = []string{""}
+	}
+	files := make([]boot.File, 0, len(macs))
+	for _, mac := range macs {
+		files = append(files, boot.File{Path: boot.ScriptPath(mac), Data: []byte(r.script(cfg, mac))})
+	}
+	return files, nil
+}
+
+func (r Renderer) script(cfg boot.Config, mac string) string {
+	head := "#!ipxe\n# node " + cfg.NodeUUID + "\n"
+	if cfg.Mode == boot.ModeLocal {
+		return head + local
+	}
+	// "netX" is the NIC that iPXE booted from; hexhyp writes its address with hyphens.
+	bootif := "BOOTIF=01-${netX/mac:hexhyp}"
+	if mac != "" {
+		bootif = "BOOTIF=" + boot.BootIF(mac)
+	}
+	args := strings.Join(append(strings.Fields(cfg.Cmdline), bootif), " ")
+	return head + fmt.Sprintf(ramdisk, r.Site.Resolve(cfg.Kernel), args, r.Site.Resolve(cfg.Initrd))
+}
+
+// ramdisk gives the initramfs a name of its own, which the kernel's EFI stub finds by initrd=.
+const ramdisk = `set try:int32 0
+
+:try
+inc try
+echo Ferric: loading the deploy ramdisk, try ${try} of 5
+imgfree
+kernel --name kernel %s initrd=initrd %s || goto failed
+initrd --name initrd %s || goto failed
+boot
+
+:failed
+echo Ferric: the deploy ramdisk could not be loaded or started
+iseq ${try} 5 && goto giveup ||
+sleep 5
+goto try
+
+:giveup
+echo Ferric: giving up; press s within 30 seconds for a shell, or the machine restarts
+prompt --key s --timeout 30000 && shell ||
+reboot
+`
+
+// local: a BIOS machine starts its first disk; a UEFI machine goes on with the firmware's next boot entry.
+const local = `iseq ${platform} efi && goto efi ||
+sanboot --no-describe --drive 0x80 || goto failed
+
+:efi
+exit 1
+
+:failed
+echo Ferric: the first disk could not be started; restarting in 30 seconds
+sleep 30
+reboot
+`
