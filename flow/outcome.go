@@ -37,3 +37,6 @@ func Wait(event, what string, poll time.Duration) Outcome {
 
 // Hold ends the step and lets the operation rest until the operator's unhold.
 func Hold() Outcome { return Outcome{kind: hold} }
+
+// IsDone reports whether the outcome ends the step.
+func (o Outcome) IsDone() bool { return o.kind == done }
