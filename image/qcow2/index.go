@@ -223,3 +223,6 @@ func (m *Map) DataBytes() int64 {
 	}
 	return min(n<<m.im.ClusterBits, m.im.Size)
 }
+
+// Image is the image that the map is of.
+func (m *Map) Image() *Image { return m.im }
