@@ -27,7 +27,7 @@ func (c *Conductor) planInspect(ctx context.Context, t *driver.Task) (*flow.Oper
 		op.Steps = []flow.Step{hidden("boot_ramdisk", flow.Safe), hidden("await_inventory", flow.Safe), hidden("process_inventory", flow.Safe),
 			hidden("end_inspection", flow.Safe), cleanUp("collect_logs"), cleanUp("end_inspection")}
 	} else {
-		op.Steps = []flow.Step{hidden("inspect_out_of_band", flow.Safe), hidden("process_inventory", flow.Safe)}
+		op.Steps = []flow.Step{hidden("inspect_out_of_band", flow.Safe)}
 	}
 	return op, func(n *ferric.Node) error {
 		n.LastError = ""
@@ -95,8 +95,11 @@ func (c *Conductor) inspectOutOfBand(ctx context.Context, t *driver.Task) (flow.
 	if err != nil {
 		return flow.Outcome{}, err
 	}
+	if inv == nil {
+		return flow.Done("nothing was found"), nil
+	}
 	inv.NodeUUID, inv.UpdatedAt = t.Node.UUID, time.Now().UTC()
-	return flow.Done(nil), c.Store.SetInventory(ctx, inv)
+	return flow.Done(nil).Then(hidden("process_inventory", flow.Safe)), c.Store.SetInventory(ctx, inv)
 }
 
 // processInventory runs the hooks over what was found. Each may be run again: it sets what it finds and creates what is missing.

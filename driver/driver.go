@@ -150,7 +150,7 @@ type Inspect interface {
 	// InBand reports whether the inspection is done by an agent in the ramdisk. Then the conductor boots it and
 	// waits for the inventory; otherwise it calls Run.
 	InBand(m *Machine) bool
-	// Run inspects out of band.
+	// Run inspects out of band. nil is nothing to process.
 	Run(ctx context.Context, t *Task) (*ferric.Inventory, error)
 }
 

@@ -1,0 +1,234 @@
+// Package fake is hardware that does not exist: the implementations named "fake", for trying the API, for tests and for load. They keep
+// what is set, per node, in memory, and can be slowed down.
+//
+// # Concurrency
+//
+// A Hardware may be shared by all nodes and goroutines.
+package fake
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"ferric"
+	"ferric/driver"
+	"ferric/flow"
+)
+
+// Delay makes an action take a random time between Min and Max.
+type Delay struct{ Min, Max time.Duration }
+
+func (d Delay) sleep(ctx context.Context) error {
+	if d.Max <= 0 {
+		return ctx.Err()
+	}
+	wait := d.Min
+	if d.Max > d.Min {
+		wait += time.Duration(rand.Int64N(int64(d.Max - d.Min)))
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ferric.Errorf(ferric.CodeTimeout, "fake hardware: %w", ctx.Err())
+	case <-t.C:
+		return nil
+	}
+}
+
+// Hardware is the shared state of the fake implementations. Its zero value is ready for use.
+type Hardware struct {
+	PowerDelay, ManagementDelay, BootDelay, DeployDelay, InspectDelay, CleanDelay Delay
+
+	mu   sync.Mutex
+	boot map[string]bootSetting
+}
+
+type bootSetting struct {
+	device     ferric.BootDevice
+	persistent bool
+}
+
+// Implementations returns the fake implementation of every kind.
+func (h *Hardware) Implementations() map[ferric.InterfaceKind]driver.Interface {
+	return map[ferric.InterfaceKind]driver.Interface{
+		ferric.KindPower: Power{h: h}, ferric.KindManagement: Management{h: h}, ferric.KindBoot: Boot{h: h}, ferric.KindDeploy: Deploy{h: h},
+		ferric.KindInspect: Inspect{h: h}, ferric.KindStorage: Storage{},
+	}
+}
+
+// open is what all fakes share: no properties, and everything is valid.
+type open struct{}
+
+// Properties implements driver.Interface.
+func (open) Properties() map[string]string { return nil }
+
+// Validate implements driver.Interface.
+func (open) Validate(context.Context, *driver.Machine) error { return nil }
+
+// Power is the power interface "fake": the machine is in the state that was set last, at first in none.
+type Power struct {
+	open
+	h *Hardware
+}
+
+// PowerState implements driver.Power.
+func (p Power) PowerState(ctx context.Context, m *driver.Machine) (ferric.PowerState, error) {
+	return m.Node.PowerState, ctx.Err()
+}
+
+// SetPowerState implements driver.Power. The conductor records the state on the node; that record is this machine.
+func (p Power) SetPowerState(ctx context.Context, m *driver.Machine, target ferric.PowerState, timeout time.Duration) error {
+	if !slices.Contains(p.SupportedPowerStates(m), target) {
+		return ferric.Errorf(ferric.CodeInvalid, "set_power_state called with an invalid power state: %s", target)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return p.h.PowerDelay.sleep(ctx)
+}
+
+// SupportedPowerStates implements driver.Power.
+func (Power) SupportedPowerStates(*driver.Machine) []ferric.PowerState {
+	return []ferric.PowerState{ferric.PowerOn, ferric.PowerOff, ferric.Reboot, ferric.SoftReboot, ferric.SoftPowerOff}
+}
+
+// Management is the management interface "fake".
+type Management struct {
+	open
+	h *Hardware
+}
+
+// SupportedBootDevices implements driver.Management.
+func (Management) SupportedBootDevices(*driver.Machine) []ferric.BootDevice {
+	return []ferric.BootDevice{ferric.BootPXE, ferric.BootDisk, ferric.BootCDROM, ferric.BootBIOS, ferric.BootSafe}
+}
+
+// BootDevice implements driver.Management.
+func (g Management) BootDevice(ctx context.Context, m *driver.Machine) (driver.BootDeviceSetting, error) {
+	if err := g.h.ManagementDelay.sleep(ctx); err != nil {
+		return driver.BootDeviceSetting{}, err
+	}
+	g.h.mu.Lock()
+	defer g.h.mu.Unlock()
+	s, ok := g.h.boot[m.Node.UUID]
+	if !ok {
+		s = bootSetting{device: ferric.BootPXE}
+	}
+	return driver.BootDeviceSetting{Device: s.device, Persistent: &s.persistent}, nil
+}
+
+// SetBootDevice implements driver.Management.
+func (g Management) SetBootDevice(ctx context.Context, m *driver.Machine, d ferric.BootDevice, persistent bool) error {
+	if !slices.Contains(g.SupportedBootDevices(m), d) {
+		return ferric.Errorf(ferric.CodeInvalid, "Invalid boot device %s specified.", d)
+	}
+	if err := g.h.ManagementDelay.sleep(ctx); err != nil {
+		return err
+	}
+	g.h.mu.Lock()
+	defer g.h.mu.Unlock()
+	if g.h.boot == nil {
+		g.h.boot = map[string]bootSetting{}
+	}
+	g.h.boot[m.Node.UUID] = bootSetting{d, persistent}
+	return nil
+}
+
+// InjectNMI implements driver.NMIInjector.
+func (g Management) InjectNMI(ctx context.Context, _ *driver.Machine) error {
+	return g.h.ManagementDelay.sleep(ctx)
+}
+
+// Sensors implements driver.SensorReader.
+func (g Management) Sensors(context.Context, *driver.Machine) (map[string]map[string]any, error) {
+	return map[string]map[string]any{}, nil
+}
+
+// Boot is the boot interface "fake".
+type Boot struct {
+	open
+	h *Hardware
+}
+
+// PrepareRamdisk implements driver.Boot.
+func (b Boot) PrepareRamdisk(ctx context.Context, _ *driver.Task, _ driver.RamdiskBoot) error {
+	return b.h.BootDelay.sleep(ctx)
+}
+
+// CleanUpRamdisk implements driver.Boot.
+func (b Boot) CleanUpRamdisk(ctx context.Context, _ *driver.Task) error {
+	return b.h.BootDelay.sleep(ctx)
+}
+
+// PrepareInstance implements driver.Boot.
+func (b Boot) PrepareInstance(ctx context.Context, _ *driver.Task) error {
+	return b.h.BootDelay.sleep(ctx)
+}
+
+// CleanUpInstance implements driver.Boot.
+func (b Boot) CleanUpInstance(ctx context.Context, _ *driver.Task) error {
+	return b.h.BootDelay.sleep(ctx)
+}
+
+// Deploy is the deploy interface "fake": nothing is written, and no ramdisk is booted.
+type Deploy struct {
+	open
+	h *Hardware
+}
+
+// Prepare implements driver.Deploy.
+func (Deploy) Prepare(context.Context, *driver.Task) error { return nil }
+
+// CleanUp implements driver.Deploy.
+func (Deploy) CleanUp(context.Context, *driver.Task) error { return nil }
+
+// UsesRamdisk implements driver.Deploy.
+func (Deploy) UsesRamdisk(*driver.Machine) bool { return false }
+
+// Steps implements driver.Stepper: one deploy step, and clean steps that take their time.
+func (d Deploy) Steps(_ *driver.Machine, phase driver.Phase) []driver.Step {
+	sleep := func(delay Delay) driver.StepFunc {
+		return func(ctx context.Context, _ *driver.Task) (flow.Outcome, error) {
+			return flow.Done(nil), delay.sleep(ctx)
+		}
+	}
+	switch phase {
+	case driver.DeployPhase:
+		return []driver.Step{{Name: "deploy", Phase: phase, Priority: 100, Repeat: flow.Safe, Run: sleep(d.h.DeployDelay)}}
+	case driver.CleanPhase:
+		return []driver.Step{
+			{Name: "erase_devices_metadata", Phase: phase, Priority: 99, Repeat: flow.Safe, Abortable: true, Run: sleep(d.h.CleanDelay)},
+			{Name: "erase_devices", Phase: phase, Repeat: flow.Safe, Abortable: true, Run: sleep(d.h.CleanDelay)},
+		}
+	}
+	return nil
+}
+
+// Inspect is the inspect interface "fake": it finds nothing.
+type Inspect struct {
+	open
+	h *Hardware
+}
+
+// InBand implements driver.Inspect.
+func (Inspect) InBand(*driver.Machine) bool { return false }
+
+// Run implements driver.Inspect.
+func (i Inspect) Run(ctx context.Context, _ *driver.Task) (*ferric.Inventory, error) {
+	return nil, i.h.InspectDelay.sleep(ctx)
+}
+
+// Storage is the storage interface "fake".
+type Storage struct{ open }
+
+// Attach implements driver.Storage.
+func (Storage) Attach(context.Context, *driver.Task) error { return nil }
+
+// Detach implements driver.Storage.
+func (Storage) Detach(context.Context, *driver.Task) error { return nil }
+
+// WritesImage implements driver.Storage.
+func (Storage) WritesImage(*driver.Machine) bool { return false }
