@@ -158,9 +158,3 @@ func TestClock(t *testing.T) {
 		})
 	}
 }
-
-func TestSync(t *testing.T) {
-	if !pid1.Sync(5 * time.Minute) {
-		t.Error("sync took longer than five minutes")
-	}
-}
