@@ -30,8 +30,9 @@ type Store interface {
 	UpdatePort(ctx context.Context, uuid string, version int64, m func(*ferric.Port) error) (*ferric.Port, error)
 	DeletePort(ctx context.Context, uuid string) error
 
-	AddHistory(ctx context.Context, e ferric.HistoryEntry) error
-	PruneHistory(ctx context.Context, perNode int) error
+	AddHistory(ctx context.Context, e *ferric.HistoryEntry) error
+	PruneHistory(ctx context.Context, perNode int) (int, error)
+	PruneOperations(ctx context.Context, perNode int) (int, error)
 
 	AgentSession(ctx context.Context, node string) (*ferric.AgentSession, error)
 	BeginAgentSession(ctx context.Context, node string) error
@@ -127,11 +128,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { c.every(ctx, c.HeartbeatInterval, "announce", c.beat) })
 	loops.Go(func() { c.every(ctx, c.PowerSyncInterval, "power sync", c.syncPower) })
-	loops.Go(func() {
-		c.every(ctx, time.Hour, "prune history", func(ctx context.Context) error {
-			return c.Store.PruneHistory(ctx, c.HistoryPerNode)
-		})
-	})
+	loops.Go(func() { c.every(ctx, time.Hour, "prune history", c.prune) })
 	loops.Go(func() { c.every(ctx, c.StuckInterval, "stuck detection", c.findStuck) })
 	err := c.runner.Run(ctx)
 	loops.Wait()
@@ -163,6 +160,19 @@ func (c *Conductor) every(ctx context.Context, interval time.Duration, what stri
 		case <-tick.C:
 		}
 	}
+}
+
+// operationsKept is how many ended operations of a node stay in the ledger, with their timelines.
+const operationsKept = 50
+
+func (c *Conductor) prune(ctx context.Context) error {
+	if c.HistoryPerNode > 0 {
+		if _, err := c.Store.PruneHistory(ctx, c.HistoryPerNode); err != nil {
+			return err
+		}
+	}
+	_, err := c.Store.PruneOperations(ctx, operationsKept)
+	return err
 }
 
 func (c *Conductor) announce(ctx context.Context) error {

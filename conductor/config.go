@@ -6,7 +6,7 @@ import (
 	"ferric"
 )
 
-// Config is a conductor's settings. Package config documents the keys; all durations are positive.
+// Config is a conductor's settings. Package config documents the keys; durations are positive unless their comment says otherwise.
 type Config struct {
 	Host   string // unique among the conductors
 	Group  string // the conductor group that it serves
@@ -25,7 +25,7 @@ type Config struct {
 	PowerTimeout        time.Duration
 	SoftPowerTimeout    time.Duration
 
-	DeployCallbackTimeout  time.Duration
+	DeployCallbackTimeout  time.Duration // 0: for ever, as the two below
 	CleanCallbackTimeout   time.Duration
 	InspectCallbackTimeout time.Duration
 	AgentTimeout           time.Duration // how long a known agent may be out of reach during a command
@@ -64,9 +64,7 @@ func (c *Config) Validate() error {
 		return ferric.Errorf(ferric.CodeInvalid, "host: the conductor needs a name; set host in the configuration")
 	}
 	for name, d := range map[string]time.Duration{"lease": c.LeaseTTL, "heartbeat_interval": c.HeartbeatInterval,
-		"heartbeat_timeout": c.HeartbeatTimeout, "deploy_callback_timeout": c.DeployCallbackTimeout,
-		"clean_callback_timeout": c.CleanCallbackTimeout, "inspect_callback_timeout": c.InspectCallbackTimeout,
-		"agent_timeout": c.AgentTimeout, "agent_poll": c.AgentPoll, "power_timeout": c.PowerTimeout} {
+		"heartbeat_timeout": c.HeartbeatTimeout, "agent_timeout": c.AgentTimeout, "agent_poll": c.AgentPoll, "power_timeout": c.PowerTimeout} {
 		if d <= 0 {
 			return ferric.Errorf(ferric.CodeInvalid, "conductor %s: must be longer than 0, is %s", name, d)
 		}
