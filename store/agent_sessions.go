@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"ferric"
+)
+
+var agentTable = table[ferric.AgentSession]{
+	name: "agent_sessions",
+	id:   func(a *ferric.AgentSession) string { return a.NodeUUID },
+	cols: []column[ferric.AgentSession]{
+		text("node_uuid", func(a *ferric.AgentSession) *string { return &a.NodeUUID }),
+		text("callback_url", func(a *ferric.AgentSession) *string { return &a.CallbackURL }),
+		text("version", func(a *ferric.AgentSession) *string { return &a.Version }),
+		moment("started_at", func(a *ferric.AgentSession) *time.Time { return &a.StartedAt }),
+		moment("looked_up_at", func(a *ferric.AgentSession) *time.Time { return &a.LookedUpAt }),
+		moment("last_heartbeat", func(a *ferric.AgentSession) *time.Time { return &a.LastHeartbeat }),
+		text("verify_ca", func(a *ferric.AgentSession) *string { return &a.VerifyCA }),
+		sealedText("token", func(a *ferric.AgentSession) *string { return &a.Token }),
+	},
+}
+
+func noSession(nodeUUID string) error {
+	return ferric.Errorf(ferric.CodeNotFound, "Node %s has no agent session.", nodeUUID)
+}
+
+// AgentSession returns a node's agent session (CodeNotFound).
+func (s *Store) AgentSession(ctx context.Context, nodeUUID string) (a *ferric.AgentSession, err error) {
+	err = s.get(ctx, "read agent session", func(ctx context.Context, q querier) error {
+		a, err = agentTable.one(ctx, s, q, "WHERE node_uuid = $1", clean(nodeUUID))
+		if missing(err) {
+			return noSession(nodeUUID)
+		}
+		return err
+	})
+	return a, err
+}
+
+// BeginAgentSession begins a node's agent session; what was known of an earlier one is gone. CodeNotFound if there is no
+// such node.
+func (s *Store) BeginAgentSession(ctx context.Context, nodeUUID string) error {
+	return s.write(ctx, "begin agent session", func(ctx context.Context, t *tx) error {
+		err := agentTable.insert(ctx, s, t, []string{"node_uuid"}, &ferric.AgentSession{NodeUUID: nodeUUID, StartedAt: t.now})
+		if orphaned(err) {
+			return nodeNotFound(nodeUUID)
+		}
+		return err
+	})
+}
+
+// EndAgentSession ends a node's agent session. None there is no error.
+func (s *Store) EndAgentSession(ctx context.Context, nodeUUID string) error {
+	_, err := s.exec(ctx, "end agent session", "DELETE FROM agent_sessions WHERE node_uuid = $1", clean(nodeUUID))
+	return err
+}
+
+// ChangeAgentSession changes a node's agent session and returns it. Two calls do not see the same state. CodeNotFound if
+// there is none; an error of fn is returned as it is, and changes nothing.
+func (s *Store) ChangeAgentSession(ctx context.Context, nodeUUID string, fn func(*ferric.AgentSession) error) (a *ferric.AgentSession, err error) {
+	err = s.write(ctx, "change agent session", func(ctx context.Context, t *tx) error {
+		a, err = agentTable.one(ctx, s, t, "WHERE node_uuid = $1"+t.forUpdate(), clean(nodeUUID))
+		if missing(err) {
+			return noSession(nodeUUID)
+		}
+		if err != nil {
+			return err
+		}
+		before, err := agentTable.values(a)
+		if err != nil {
+			return err
+		}
+		node := a.NodeUUID
+		if err := fn(a); err != nil {
+			return mutateError{err}
+		}
+		a.NodeUUID = node
+		after, err := agentTable.values(a)
+		if err != nil {
+			return err
+		}
+		return agentTable.update(ctx, s, t, node, after, differing(before, after), key{"node_uuid", node})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}

@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"ferric"
+)
+
+// conductorRow is a conductor as it is stored.
+type conductorRow struct {
+	ferric.Conductor
+	retired bool
+}
+
+var conductorTable = table[conductorRow]{
+	name: "conductors",
+	id:   func(c *conductorRow) string { return c.Host },
+	cols: []column[conductorRow]{
+		text("hostname", func(c *conductorRow) *string { return &c.Host }),
+		text("conductor_group", func(c *conductorRow) *string { return &c.Group }),
+		document("drivers", func(c *conductorRow) *[]string { return &c.HardwareTypes }),
+		text("boot_id", func(c *conductorRow) *string { return &c.BootID }),
+		moment("created_at", func(c *conductorRow) *time.Time { return &c.StartedAt }),
+		moment("updated_at", func(c *conductorRow) *time.Time { return &c.UpdatedAt }),
+		boolean("retired", func(c *conductorRow) *bool { return &c.retired }),
+	},
+}
+
+// Announce notes that a conductor is alive now.
+func (s *Store) Announce(ctx context.Context, c ferric.Conductor) error {
+	if c.Host == "" {
+		return ferric.Errorf(ferric.CodeInvalid, "announce conductor: Host must not be empty")
+	}
+	return s.write(ctx, "announce conductor", func(ctx context.Context, t *tx) error {
+		row := &conductorRow{Conductor: c}
+		row.UpdatedAt = t.now
+		if row.StartedAt.IsZero() {
+			row.StartedAt = t.now
+		}
+		return conductorTable.insert(ctx, s, t, []string{"hostname"}, row)
+	})
+}
+
+// Conductors returns all conductors by host name. Those are alive that announced themselves within the time given and did
+// not retire.
+func (s *Store) Conductors(ctx context.Context, aliveWithin time.Duration) (list []ferric.Conductor, err error) {
+	err = s.get(ctx, "list conductors", func(ctx context.Context, q querier) error {
+		rows, err := conductorTable.all(ctx, s, q, "ORDER BY hostname")
+		since := s.now().Add(-aliveWithin)
+		list = make([]ferric.Conductor, len(rows))
+		for i, c := range rows {
+			c.Alive = !c.retired && !c.UpdatedAt.Before(since)
+			list[i] = c.Conductor
+		}
+		return err
+	})
+	return list, err
+}
+
+// Retire notes that a conductor went away on purpose: it is not alive until it announces itself again. None there is no
+// error.
+func (s *Store) Retire(ctx context.Context, host string) error {
+	_, err := s.exec(ctx, "retire conductor", "UPDATE conductors SET retired = TRUE WHERE hostname = $1", clean(host))
+	return err
+}

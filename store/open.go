@@ -1,0 +1,183 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	"golang.org/x/sys/unix"
+	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+
+	"ferric"
+	"ferric/flow"
+)
+
+var _ flow.Ledger = (*Store)(nil)
+
+// Store is an open database.
+type Store struct {
+	log     *slog.Logger
+	timeout time.Duration
+	clock   func() time.Time
+
+	postgres bool
+	w, r     *sql.DB // the same on PostgreSQL
+	lock     *os.File
+	keys     *keyring
+
+	mu       sync.Mutex
+	onChange []func()
+}
+
+// Open opens the database, makes it and its key file where they do not exist, and brings its schema up to date or checks
+// that it is. It returns CodeInvalid for bad settings, an unfit key file or an unfit schema, CodeConflict if another
+// process has the SQLite database, and CodeUnavailable if the database cannot be reached.
+func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
+	s, err := connect(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx, cfg); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) prepare(ctx context.Context, cfg Config) error {
+	if cfg.Migrate {
+		if err := s.migrate(ctx); err != nil {
+			return err
+		}
+	} else if err := s.checkSchema(ctx); err != nil {
+		return err
+	}
+	return s.openKeys(ctx, cfg.keyFile())
+}
+
+// connect opens the connections; nothing is read from the database yet.
+func connect(cfg Config, log *slog.Logger) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	loc, err := cfg.location()
+	if err != nil {
+		return nil, err
+	}
+	defaults := Defaults()
+	s := &Store{log: log, timeout: cfg.Timeout, clock: cfg.Now, postgres: loc.pg != nil}
+	if s.timeout == 0 {
+		s.timeout = defaults.Timeout
+	}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	conns := cfg.Connections
+	if conns == 0 {
+		conns = defaults.Connections
+	}
+	if cfg.DataDir != "" {
+		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+			return nil, ferric.Errorf(ferric.CodeUnavailable, "make the data directory: %w", err)
+		}
+	}
+	if s.postgres {
+		s.w = stdlib.OpenDB(*loc.pg)
+		s.w.SetMaxOpenConns(conns)
+		s.w.SetMaxIdleConns(conns)
+		s.w.SetConnMaxIdleTime(5 * time.Minute)
+		s.r = s.w
+		return s, nil
+	}
+	return s, s.openSQLite(loc.path, conns)
+}
+
+func (s *Store) openSQLite(path string, readers int) error {
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		return err
+	}
+	// SQLite gives its side files the mode of the database.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		lock.Close()
+		return ferric.Errorf(ferric.CodeUnavailable, "open the database: %w", err)
+	}
+	f.Close()
+	s.lock = lock
+	dsn := func(txlock string, pragmas ...string) string {
+		u := url.URL{Scheme: "file", Path: path}
+		q := url.Values{"_txlock": {txlock}, "_pragma": pragmas}
+		u.RawQuery = q.Encode()
+		return u.String()
+	}
+	s.w, err = sql.Open("sqlite", dsn("immediate", "busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)",
+		"foreign_keys(1)", "journal_size_limit(67108864)"))
+	if err != nil {
+		lock.Close()
+		return ferric.Errorf(ferric.CodeInternal, "open the database: %w", err)
+	}
+	s.w.SetMaxOpenConns(1)
+	s.r, err = sql.Open("sqlite", dsn("deferred", "busy_timeout(10000)", "query_only(1)"))
+	if err != nil {
+		s.w.Close()
+		lock.Close()
+		return ferric.Errorf(ferric.CodeInternal, "open the database: %w", err)
+	}
+	s.r.SetMaxOpenConns(readers)
+	s.r.SetMaxIdleConns(readers)
+	s.r.SetConnMaxIdleTime(5 * time.Minute)
+	return nil
+}
+
+// lockFile keeps other processes out. The lock goes with the process, however it dies.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ferric.Errorf(ferric.CodeInvalid, "the database's folder %s does not exist: make it, or set another path",
+			filepath.Dir(path))
+	}
+	if err != nil {
+		return nil, ferric.Errorf(ferric.CodeUnavailable, "open the lock file: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ferric.Errorf(ferric.CodeConflict,
+				"another process has the database open (lock file %s): stop it, use another data directory, or use PostgreSQL", path)
+		}
+		return nil, ferric.Errorf(ferric.CodeUnavailable, "lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// Close lets go of the database. Calls under way fail.
+func (s *Store) Close() error {
+	var errs []error
+	if s.r != s.w {
+		errs = append(errs, s.r.Close())
+	}
+	errs = append(errs, s.w.Close())
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Ping reports whether the database answers (CodeUnavailable, CodeTimeout).
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	var one int
+	return s.coded("reach the database", s.r.QueryRowContext(ctx, "SELECT 1").Scan(&one))
+}
+
+// now is the time in the form in which it is kept.
+func (s *Store) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }

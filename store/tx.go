@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"ferric"
+)
+
+// querier is a database or a transaction.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// tx is a transaction that writes. Its changes are numbered and written last.
+type tx struct {
+	*sql.Tx
+	s       *Store
+	now     time.Time
+	changes []ferric.Change
+}
+
+// forUpdate ends a SELECT whose row the transaction is going to write. SQLite's transactions exclude each other anyway.
+func (t *tx) forUpdate() string {
+	if t.s.postgres {
+		return " FOR NO KEY UPDATE"
+	}
+	return ""
+}
+
+// mutateError carries an error of the caller's own function through unchanged.
+type mutateError struct{ error }
+
+func (e mutateError) Unwrap() error { return e.error }
+
+const maxTries = 8
+
+// write runs fn in a transaction, again if the server broke it off, and tells the listeners once it is committed.
+func (s *Store) write(ctx context.Context, what string, fn func(ctx context.Context, t *tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	for try := 1; ; try++ {
+		changed, err := s.writeOnce(ctx, fn)
+		if err == nil {
+			if changed {
+				s.notify()
+			}
+			return nil
+		}
+		var own mutateError
+		if errors.As(err, &own) {
+			return own.error
+		}
+		if !again(err) || try == maxTries {
+			return s.coded(what, err)
+		}
+		select {
+		case <-ctx.Done():
+			return s.coded(what, err)
+		case <-time.After(time.Duration(rand.Int64N(int64(try) * int64(5*time.Millisecond)))):
+		}
+	}
+}
+
+func (s *Store) writeOnce(ctx context.Context, fn func(ctx context.Context, t *tx) error) (changed bool, err error) {
+	begun, err := s.w.BeginTx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer begun.Rollback() // does nothing after the commit
+	t := &tx{Tx: begun, s: s, now: s.now()}
+	if err := fn(ctx, t); err != nil {
+		return false, err
+	}
+	if err := t.writeChanges(ctx); err != nil {
+		return false, err
+	}
+	return len(t.changes) > 0, begun.Commit()
+}
+
+// read runs fn on one consistent view of the database.
+func (s *Store) read(ctx context.Context, what string, fn func(ctx context.Context, q querier) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	view, err := s.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		return s.coded(what, err)
+	}
+	defer view.Rollback()
+	return s.coded(what, fn(ctx, view))
+}
+
+// get runs fn, which reads with a single statement.
+func (s *Store) get(ctx context.Context, what string, fn func(ctx context.Context, q querier) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	return s.coded(what, fn(ctx, s.r))
+}
+
+// exec runs one statement outside of a larger transaction and returns how many rows it touched.
+func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	n, err := affected(s.w.ExecContext(ctx, query, args...))
+	return n, s.coded(what, err)
+}
+
+func affected(res sql.Result, err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	n, err := res.RowsAffected()
+	return int(n), err
+}
+
+// OnChange adds a function that is called after every commit that wrote changes. It runs on the writer's goroutine and
+// must not block: send to a channel of capacity 1 and give up if it is full.
+func (s *Store) OnChange(fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onChange = append(s.onChange, fn)
+}
+
+func (s *Store) notify() {
+	s.mu.Lock()
+	list := s.onChange
+	s.mu.Unlock()
+	for _, fn := range list {
+		fn()
+	}
+}
