@@ -1,0 +1,234 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"ferric"
+	"ferric/obs"
+	"ferric/rpc"
+	"ferric/state"
+)
+
+// API serves the REST API. It is an http.Handler.
+type API struct {
+	config  Config
+	deps    Deps
+	log     *slog.Logger
+	now     func() time.Time
+	machine *state.Machine
+	nodes   *resource[ferric.Node]
+	ports   *resource[ferric.Port]
+	table   *table
+	ramdisk *table
+	auth    *basicAuth // nil: noauth
+}
+
+// New makes the API. CodeInvalid names the setting that cannot work; the user file is read once here, so that a bad one is
+// known at start.
+func New(config Config, deps Deps) (*API, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	a := &API{config: config, deps: deps, log: deps.Log, now: deps.Now, machine: state.New()}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if config.AuthStrategy == HTTPBasic {
+		var err error
+		if a.auth, err = newBasicAuth(config.UserFile, a.now); err != nil {
+			return nil, err
+		}
+	}
+	a.nodes, a.ports = nodeResource(), portResource()
+	routes := a.routes()
+	a.table = newTable(routes)
+	var forAgents []route
+	for _, r := range routes {
+		if r.ramdisk || r.path == "/" || r.path == "/v1" {
+			forAgents = append(forAgents, r)
+		}
+	}
+	a.ramdisk = newTable(forAgents)
+	return a, nil
+}
+
+// ServeHTTP serves everything.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch strings.Trim(r.URL.Path, "/") {
+	case "healthcheck":
+		serveMounted(a.deps.Health, w, r)
+		return
+	case "metrics":
+		serveMounted(a.deps.Metrics, w, r)
+		return
+	}
+	a.serve(w, r, a.table, a.auth, a.config.RamdiskEndpoints)
+}
+
+// Ramdisk is the part of the API that agents need, without credentials: discovery, lookup, heartbeat and
+// continue_inspection. It is for the server of the provisioning network, which must not show more.
+func (a *API) Ramdisk() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, a.ramdisk, nil, true) })
+}
+
+func serveMounted(h http.Handler, w http.ResponseWriter, r *http.Request) {
+	if h == nil {
+		writeError(w, notHere(), "")
+		return
+	}
+	h.ServeHTTP(w, r)
+}
+
+// answer notes the status for the log.
+type answer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *answer) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// serve answers one request: it is the frame around every route.
+func (a *API) serve(rw http.ResponseWriter, r *http.Request, t *table, auth *basicAuth, agents bool) {
+	start := a.now()
+	w := &answer{ResponseWriter: rw}
+	id := obs.NewRequestID()
+	w.Header().Set("Openstack-Request-Id", id)
+	ctx, cancel := context.WithTimeout(obs.WithRequestID(r.Context(), id), a.config.RequestTimeout)
+	defer cancel()
+	rq := &request{Request: r.WithContext(ctx), header: w.Header(), base: a.publicURL(r)}
+	pattern := "none"
+	defer func() {
+		if p := recover(); p != nil {
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(p)
+			}
+			a.log.ErrorContext(ctx, "panic in a handler", "route", pattern, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			if w.status == 0 {
+				writeError(w, fmt.Errorf("panic"), id)
+			}
+		}
+		took := a.now().Sub(start)
+		if a.deps.Observe != nil {
+			a.deps.Observe(r.Method, pattern, w.status, took)
+		}
+		a.log.InfoContext(ctx, "request", "method", r.Method, "path", r.URL.Path, "query", r.URL.RawQuery, "route", pattern,
+			"status", w.status, "took", took, "from", r.RemoteAddr, "user", rq.caller.User)
+	}()
+
+	err := a.dispatch(w, rq, t, auth, agents, &pattern)
+	if err == nil {
+		return
+	}
+	var refused *bodyRefused
+	if errors.As(err, &refused) {
+		writeJSON(w, refused.status, mustJSON(map[string]string{"faultcode": "Client", "faultstring": refused.text}))
+		return
+	}
+	var denied *authError
+	if errors.As(err, &denied) {
+		denied.write(w)
+		return
+	}
+	if status := writeError(w, err, id); status >= 500 {
+		a.log.ErrorContext(ctx, "request failed", "route", pattern, "status", status, "error", err)
+	}
+}
+
+// dispatch finds the route and runs it.
+func (a *API) dispatch(w *answer, rq *request, t *table, auth *basicAuth, agents bool, pattern *string) error {
+	path := canonicalPath(rq.URL.Path)
+	if auth != nil && !t.public(path) {
+		user, err := auth.check(rq.Request)
+		if err != nil {
+			return err
+		}
+		rq.caller = rpc.Caller{User: user}
+	}
+	limit := a.config.MaxBody
+	switch {
+	case strings.HasSuffix(path, "/states/provision"):
+		limit = a.config.MaxBodyProvision
+	case strings.HasSuffix(path, "/continue_inspection"):
+		limit = a.config.MaxBodyInspection
+	}
+	var err error
+	if rq.rawBody, err = readBody(rq.Request, limit, a.config.MaxDepth); err != nil {
+		return err
+	}
+	if rq.version, err = negotiate(rq.Header, w.Header()); err != nil {
+		return err
+	}
+	if rq.version >= 107 {
+		w.Header().Set("X-Openstack-Request-Id", w.Header().Get("Openstack-Request-Id"))
+	}
+	if !acceptsJSON(rq.Header.Get("Accept")) {
+		return &routeError{status: http.StatusNotAcceptable}
+	}
+	if rq.version < 91 {
+		path = strings.TrimSuffix(path, ".json")
+	}
+	var found *route
+	if found, rq.vars, err = t.find(rq.Method, path, rq.version); err != nil {
+		return err
+	}
+	*pattern = found.path
+	if found.ramdisk && !agents {
+		return forbiddenPath(path)
+	}
+	rq.query = rq.URL.Query()
+	if err := rq.parseBody(found.body); err != nil {
+		return err
+	}
+	if rq.args, err = parseArgs(rq, found.args); err != nil {
+		return err
+	}
+	result, err := found.handle(rq)
+	if err != nil {
+		return err
+	}
+	status := found.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	switch v := result.(type) {
+	case nil:
+		w.WriteHeader(status)
+	case rawJSON:
+		writeJSON(w, status, v)
+	default:
+		writeJSON(w, status, mustJSON(v))
+	}
+	return nil
+}
+
+// acceptsJSON reports whether an Accept header allows application/json.
+func acceptsJSON(accept string) bool {
+	if accept == "" {
+		return true
+	}
+	for entry := range strings.SplitSeq(accept, ",") {
+		media, params, _ := strings.Cut(entry, ";")
+		switch strings.ToLower(strings.TrimSpace(media)) {
+		case "*/*", "application/*", "application/json":
+			if q := strings.ReplaceAll(params, " ", ""); q != "q=0" && q != "q=0.0" {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"net/url"
+	"slices"
+	"time"
+
+	"ferric"
+)
+
+// The authentication strategies.
+const (
+	NoAuth    = "noauth"
+	HTTPBasic = "http_basic"
+)
+
+// Config is what an operator sets.
+type Config struct {
+	// PublicEndpoint is the URL that links begin with, such as "https://metal.example.org". "" takes the request's Host.
+	PublicEndpoint string
+	// AuthStrategy is NoAuth or HTTPBasic.
+	AuthStrategy string
+	// UserFile is the htpasswd file of HTTPBasic: lines of "name:bcrypt hash". It is read again when it changes.
+	UserFile string
+
+	// RamdiskEndpoints lets agents use lookup, heartbeat and continue_inspection here. Ramdisk serves them in any case.
+	RamdiskEndpoints bool
+	// RestrictLookup limits lookup to the provision states in which an agent is expected.
+	RestrictLookup bool
+
+	MaxLimit          int   // largest page, and the size of one when the request does not say
+	MaxBody           int64 // bytes
+	MaxBodyProvision  int64 // bytes, for states/provision (config drives)
+	MaxBodyInspection int64 // bytes, for continue_inspection (logs)
+	MaxDepth          int   // nesting of JSON bodies
+
+	// RequestTimeout bounds one request, calls to conductors included.
+	RequestTimeout time.Duration
+	// ConductorAlive is how old a conductor's last sign of life may be.
+	ConductorAlive time.Duration
+
+	// DefaultResourceClass and DefaultConductorGroup are for new nodes that name none.
+	DefaultResourceClass  string
+	DefaultConductorGroup string
+
+	// What lookup tells an agent.
+	PermittedImageFormats      []string
+	AllowMD5                   bool
+	DisableDeepImageInspection bool
+	FerricVersion              string
+}
+
+// Defaults returns the configuration that Ferric starts with; limits are Ironic's.
+func Defaults() Config {
+	return Config{
+		AuthStrategy: NoAuth, RamdiskEndpoints: true, RestrictLookup: true,
+		MaxLimit: 1000, MaxBody: 1 << 20, MaxBodyProvision: 64 << 20, MaxBodyInspection: 16 << 20, MaxDepth: 25,
+		RequestTimeout: time.Minute, ConductorAlive: time.Minute,
+		PermittedImageFormats: []string{"raw", "gpt", "qcow2", "iso"},
+	}
+}
+
+// Validate refuses what cannot work. CodeInvalid names the field.
+func (c Config) Validate() error {
+	if !slices.Contains([]string{NoAuth, HTTPBasic}, c.AuthStrategy) {
+		return ferric.Errorf(ferric.CodeInvalid, "auth_strategy: %q is not known; choose %s or %s", c.AuthStrategy, NoAuth, HTTPBasic)
+	}
+	if c.AuthStrategy == HTTPBasic && c.UserFile == "" {
+		return ferric.Errorf(ferric.CodeInvalid, "http_basic_auth_user_file: needed with auth_strategy %s", HTTPBasic)
+	}
+	if c.PublicEndpoint != "" {
+		u, err := url.Parse(c.PublicEndpoint)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return ferric.Errorf(ferric.CodeInvalid, "public_endpoint: %q is not an http or https URL", c.PublicEndpoint)
+		}
+	}
+	for _, limit := range []struct {
+		name  string
+		value int64
+	}{{"max_limit", int64(c.MaxLimit)}, {"max_json_body_size", c.MaxBody}, {"max_json_body_size_provision", c.MaxBodyProvision},
+		{"max_json_body_size_inspection", c.MaxBodyInspection}, {"max_json_body_depth", int64(c.MaxDepth)},
+		{"request_timeout", int64(c.RequestTimeout)}, {"conductor_alive", int64(c.ConductorAlive)}} {
+		if limit.value <= 0 {
+			return ferric.Errorf(ferric.CodeInvalid, "%s: must be greater than zero", limit.name)
+		}
+	}
+	return nil
+}

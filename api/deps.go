@@ -1,0 +1,84 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"ferric"
+	"ferric/flow"
+	"ferric/rpc"
+)
+
+// Deps is what the API works with. Store, Conductors and Log must be set.
+type Deps struct {
+	Store      Store
+	Conductors Conductors
+	Log        *slog.Logger
+
+	// Owner returns the host name of the conductor that serves the node now, "" if none does. nil: the one that served
+	// it last.
+	Owner func(ctx context.Context, node *ferric.Node) string
+	// Observe is told of every answered request. route is the pattern, such as "/v1/nodes/{node}"; nil: nobody is told.
+	Observe func(method, route string, status int, took time.Duration)
+	// Health and Metrics are mounted at /healthcheck and /metrics, which need no credentials. nil: 404.
+	Health  http.Handler
+	Metrics http.Handler
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Store reads and writes what needs no conductor. Objects handed out belong to the caller.
+type Store interface {
+	NodeStore
+	PortStore
+	RecordStore
+}
+
+// NodeStore holds nodes.
+type NodeStore interface {
+	// Node and NodeByIdent (UUID or name) load one node. CodeNotFound.
+	Node(ctx context.Context, uuid string) (*ferric.Node, error)
+	NodeByIdent(ctx context.Context, ident string) (*ferric.Node, error)
+	// NodeByMACs finds the node that has a port with one of the addresses. CodeNotFound, also if several nodes do.
+	NodeByMACs(ctx context.Context, macs []string) (*ferric.Node, error)
+	// Nodes lists. CodeInvalid for a sort key that it does not know, CodeNotFound for a marker.
+	Nodes(ctx context.Context, filter ferric.NodeFilter, page ferric.Page) ([]*ferric.Node, error)
+	// NodesBrief is Nodes without the fields that are documents or lists.
+	NodesBrief(ctx context.Context, filter ferric.NodeFilter, page ferric.Page) ([]*ferric.Node, error)
+	// ForceNode changes a node without a lease. CodeConflict if expectVersion is not 0 and not the stored one.
+	ForceNode(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.Node) error) (*ferric.Node, error)
+}
+
+// PortStore holds ports.
+type PortStore interface {
+	// CreatePort writes a new port and fills in what was missing. CodeConflict names the duplicate, CodeNotFound the node.
+	CreatePort(ctx context.Context, port *ferric.Port) error
+	Port(ctx context.Context, uuid string) (*ferric.Port, error)
+	Ports(ctx context.Context, filter ferric.PortFilter) ([]*ferric.Port, error)
+	// UpdatePort changes a port. CodeConflict as in ForceNode and CreatePort.
+	UpdatePort(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.Port) error) (*ferric.Port, error)
+	DeletePort(ctx context.Context, uuid string) error
+}
+
+// RecordStore reads what the conductors have written.
+type RecordStore interface {
+	History(ctx context.Context, nodeUUID string, page ferric.Page) ([]ferric.HistoryEntry, error)
+	HistoryEntry(ctx context.Context, uuid string) (*ferric.HistoryEntry, error)
+	Inventory(ctx context.Context, nodeUUID string) (*ferric.Inventory, error)
+	// Conductors lists all, with Alive computed from aliveWithin.
+	Conductors(ctx context.Context, aliveWithin time.Duration) ([]ferric.Conductor, error)
+	Operation(ctx context.Context, id string) (*flow.Operation, error)
+	// Operations lists a node's operations with their steps, the newest first.
+	Operations(ctx context.Context, nodeUUID string, limit int) ([]*flow.Operation, error)
+}
+
+// Conductors carries calls to the conductors. Both methods block until the answer is there or the context ends, and
+// return the callee's error with its code; CodeUnavailable if no conductor could be asked. resp may be nil.
+type Conductors interface {
+	// Call asks the conductor that serves the node.
+	Call(ctx context.Context, node *ferric.Node, method rpc.Method, req, resp any) error
+	// CallAny asks whichever conductor answers.
+	CallAny(ctx context.Context, method rpc.Method, req, resp any) error
+}

@@ -1,0 +1,268 @@
+package api
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+
+	"ferric"
+	"ferric/agentapi"
+	"ferric/rpc"
+	"ferric/state"
+)
+
+// forbiddenPath refuses the agents' part of the API where it is switched off.
+func forbiddenPath(path string) error {
+	return ferric.Errorf(ferric.CodeForbidden, "Access was denied to the following resource: %s", path)
+}
+
+// nowhere is the 404 that tells an agent nothing: not whether there is such a node, and not in which state.
+func nowhere() error { return ferric.Errorf(ferric.CodeNotFound, "Resource could not be found.") }
+
+// maxMACs bounds the addresses of one lookup.
+const maxMACs = 256
+
+// validMACs keeps the addresses that are ones, in lower case.
+func validMACs(list []string) []string {
+	var macs []string
+	for _, s := range list {
+		if mac, ok := normalMAC(s); ok && !slices.Contains(macs, mac) && len(macs) < maxMACs {
+			macs = append(macs, mac)
+		}
+	}
+	return macs
+}
+
+// lookup tells an agent which node it runs on, by the node's UUID (from the kernel's command line) or its MAC addresses.
+func (a *API) lookup(rq *request) (any, error) {
+	id, macs := rq.args.str("node_uuid"), validMACs(rq.args.list("addresses"))
+	if id == "" && len(macs) == 0 {
+		return nil, invalid("At least one of 'addresses' and 'node_uuid' parameters is required")
+	}
+	n, err := a.agentNode(rq, id, macs)
+	if err != nil {
+		return nil, err
+	}
+	if a.config.RestrictLookup && !state.LookupAllowed(n.ProvisionState) {
+		a.log.WarnContext(rq.Context(), "lookup refused: no agent is expected in this state", "node", n.UUID, "provision_state", n.ProvisionState)
+		return nil, nowhere()
+	}
+	var reply rpc.LookupReply
+	if err := a.deps.Conductors.Call(rq.Context(), n, rpc.Lookup, a.ref(rq, n), &reply); err != nil {
+		return nil, err
+	}
+	if rq.version < 62 {
+		reply.Token = "" // the agent would not know what to do with it
+	}
+	return a.lookupAnswer(rq, n, reply), nil
+}
+
+// agentNode finds the node by its UUID, else by the MAC addresses.
+func (a *API) agentNode(rq *request, id string, macs []string) (*ferric.Node, error) {
+	var n *ferric.Node
+	var err error
+	if id != "" {
+		n, err = a.deps.Store.Node(rq.Context(), canonicalUUID(id))
+	} else {
+		n, err = a.deps.Store.NodeByMACs(rq.Context(), macs)
+	}
+	if ferric.IsCode(err, ferric.CodeNotFound) || ferric.IsCode(err, ferric.CodeConflict) {
+		a.log.WarnContext(rq.Context(), "no node found for an agent", "node_uuid", id, "addresses", macs, "error", err)
+		return nil, nowhere()
+	}
+	return n, err
+}
+
+// lookupAnswer is what an agent learns of its node, and how it is configured.
+func (a *API) lookupAnswer(rq *request, n *ferric.Node, reply rpc.LookupReply) agentapi.LookupResponse {
+	if reply.Node != nil {
+		n = reply.Node
+	}
+	properties := n.Properties
+	if properties == nil {
+		properties = map[string]any{}
+	}
+	management := n.Interfaces[ferric.KindManagement]
+	links := rq.links("nodes/" + n.UUID)
+	return agentapi.LookupResponse{
+		Node: agentapi.LookupNode{
+			UUID: n.UUID, Properties: properties,
+			InstanceInfo:       maskSecrets(n.InstanceInfo, []string{"image_url"}),
+			DriverInternalInfo: maskSecrets(n.InternalInfo, nil),
+			Links:              []agentapi.Link{{Href: links[0].Href, Rel: links[0].Rel}, {Href: links[1].Href, Rel: links[1].Rel}},
+		},
+		Config: agentapi.LookupConfig{
+			HeartbeatTimeout: int(reply.HeartbeatTimeout.Seconds()), AgentToken: reply.Token, AgentTokenRequired: true,
+			MD5Enabled: a.config.AllowMD5, DisableDeepImageInspection: a.config.DisableDeepImageInspection,
+			PermittedImageFormats: a.config.PermittedImageFormats,
+			SkipBMCDetect:         management == "redfish" || management == "idrac-redfish",
+			Metrics: json.RawMessage(`{"backend":"noop","prepend_host":false,"prepend_uuid":false,"prepend_host_reverse":true,` +
+				`"global_prefix":null}`),
+			MetricsStatsd: json.RawMessage(`{"statsd_host":"localhost","statsd_port":8125}`),
+			AgentContainers: json.RawMessage(`{"allow_arbitrary_containers":false,"allowed_containers":[],` +
+				`"container_steps_file":"/etc/ironic-python-agent.d/mysteps.yaml","runner":"podman","pull_options":"--tls-verify=false",` +
+				`"run_options":"--rm --network=host --tls-verify=false"}`),
+			Ferric: &agentapi.LookupFerric{Version: a.config.FerricVersion},
+		},
+	}
+}
+
+func heartbeatArgs() []arg {
+	return []arg{{name: "callback_url", parse: argString, required: true}, {name: "agent_version", parse: argString},
+		{name: "agent_token", parse: argString}, {name: "agent_verify_ca", parse: argString}, {name: "agent_status", parse: argString},
+		{name: "agent_status_message", parse: argString}, {name: "ferric", parse: argAny}}
+}
+
+func (a *API) heartbeat(rq *request) (any, error) {
+	if rq.args.str("agent_version") != "" && rq.version < 36 {
+		return nil, invalid(`Field "agent_version" not recognised`)
+	}
+	status := rq.args.str("agent_status")
+	if (status != "" || rq.args.str("agent_status_message") != "") && rq.version < 72 {
+		return nil, invalid(`Fields "agent_status" and "agent_status_message" not recognised.`)
+	}
+	if rq.args.has("agent_verify_ca") && rq.version < 68 {
+		return nil, invalid(`Field "agent_verify_ca" not recognised in this version`)
+	}
+	n, err := a.node(rq)
+	if err != nil {
+		return nil, err
+	}
+	callback := rq.args.str("callback_url")
+	if callback != "" { // an agent that only reports sends none
+		u, err := url.Parse(callback)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || len(callback) > 1024 {
+			return nil, invalid(`An issue with the supplied "callback_url" has been detected.`)
+		}
+	}
+	if !rq.args.has("agent_token") {
+		return nil, invalid("Agent token is required for heartbeat processing.")
+	}
+	if rq.args.has("agent_status") && !slices.Contains([]string{"start", "end", "error"}, status) {
+		return nil, invalid("Agent status is invalid. Valid states are start,end,error.")
+	}
+	req := rpc.HeartbeatArgs{NodeRef: a.ref(rq, n), CallbackURL: callback, AgentVersion: rq.args.str("agent_version"),
+		AgentToken: rq.args.str("agent_token"), AgentVerifyCA: rq.args.str("agent_verify_ca"), Status: status,
+		StatusMessage: rq.args.str("agent_status_message")}
+	if extension := rq.args["ferric"]; extension != nil {
+		req.Ferric = mustJSON(extension)
+		var known agentapi.Extension
+		if err := json.Unmarshal(req.Ferric, &known); err != nil {
+			return nil, invalid("ferric: the extension object is not understood: %w", err)
+		}
+	}
+	return nil, a.deps.Conductors.Call(rq.Context(), n, rpc.Heartbeat, req, nil)
+}
+
+// continueInspection takes what an inspecting agent found. 1.1 is what agents that know the inspector's API use; they get
+// the node's UUID alone.
+func (a *API) continueInspection(rq *request) (any, error) {
+	id := rq.args.str("node_uuid")
+	if rq.version < 84 && (rq.version > 1 || id != "") {
+		return nil, ferric.Errorf(ferric.CodeNotFound, "API version 1.84 or newer is required")
+	}
+	var data agentapi.InspectionData
+	if err := json.Unmarshal(rq.rawBody, &data); err != nil {
+		if ferric.ErrorCode(err) == ferric.CodeInvalid {
+			return nil, err
+		}
+		return nil, invalid("Schema error for data: %w", err)
+	}
+	var macs []string
+	for _, nic := range data.Inventory.Interfaces {
+		macs = append(macs, nic.MACAddress)
+	}
+	macs = validMACs(macs)
+	bmc := bmcAddresses(data.Inventory)
+	if id == "" && len(macs) == 0 && len(bmc) == 0 {
+		return nil, invalid("No lookup information provided")
+	}
+	n, err := a.inspectedNode(rq, id, macs, bmc)
+	if err != nil {
+		return nil, err
+	}
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(rq.rawBody, &raw); err != nil {
+		return nil, invalid("Schema error for data: %w", err)
+	}
+	inventory := raw["inventory"]
+	delete(raw, "inventory")
+	// The token comes first: to process the data takes the node's lease, and time.
+	var reply rpc.LookupReply
+	if rq.version >= 84 {
+		if err := a.deps.Conductors.Call(rq.Context(), n, rpc.Lookup, a.ref(rq, n), &reply); err != nil {
+			return nil, err
+		}
+	}
+	err = a.deps.Conductors.Call(rq.Context(), n, rpc.ContinueInspection,
+		rpc.InspectionArgs{NodeRef: a.ref(rq, n), Inventory: inventory, PluginData: mustJSON(raw)}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if rq.version < 84 {
+		return map[string]string{"uuid": n.UUID}, nil
+	}
+	return a.lookupAnswer(rq, n, reply), nil
+}
+
+func bmcAddresses(inv agentapi.Inventory) []string {
+	var out []string
+	for _, s := range []string{string(inv.BMCAddress), string(inv.BMCV6Address)} {
+		if s != "" && s != "0.0.0.0" && s != "::/0" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// inspectedNode finds the node that waits for the data. Nobody else's data is taken.
+func (a *API) inspectedNode(rq *request, id string, macs, bmc []string) (*ferric.Node, error) {
+	var n *ferric.Node
+	err := nowhere()
+	if id != "" || len(macs) > 0 {
+		n, err = a.agentNode(rq, id, macs)
+	}
+	if ferric.IsCode(err, ferric.CodeNotFound) && id == "" && len(bmc) > 0 {
+		n, err = a.nodeByBMC(rq, bmc)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n.ProvisionState != ferric.InspectWait && n.ProvisionState != ferric.Inspecting {
+		a.log.WarnContext(rq.Context(), "inspection data refused: none is expected", "node", n.UUID, "provision_state", n.ProvisionState)
+		return nil, nowhere()
+	}
+	return n, nil
+}
+
+// nodeByBMC finds the one node that waits for inspection data and has a BMC with one of the addresses.
+func (a *API) nodeByBMC(rq *request, bmc []string) (*ferric.Node, error) {
+	nodes, err := a.deps.Store.Nodes(rq.Context(), ferric.NodeFilter{
+		ProvisionStates: []ferric.ProvisionState{ferric.InspectWait}, IncludeChildren: true}, ferric.Page{})
+	if err != nil {
+		return nil, err
+	}
+	var found []*ferric.Node
+	for _, n := range nodes {
+		for key, v := range n.DriverInfo {
+			s, _ := v.(string)
+			if strings.HasSuffix(key, "_address") && slices.Contains(bmc, hostOf(s)) {
+				found = append(found, n)
+				break
+			}
+		}
+	}
+	if len(found) != 1 {
+		return nil, nowhere()
+	}
+	return found[0], nil
+}
+
+// hostOf is the host of an address that may be a URL.
+func hostOf(s string) string {
+	if u, err := url.Parse(s); err == nil && u.Host != "" {
+		return u.Hostname()
+	}
+	return s
+}

@@ -1,0 +1,338 @@
+package api
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"ferric"
+)
+
+// resource is a kind of object: its name and the table of its fields. Everything that is known of a field is in the table.
+type resource[T any] struct {
+	name       string // in messages: "node"
+	collection string // in paths: "nodes"
+	uuid       func(*T) string
+	clone      func(*T) *T
+	fields     []field[T]
+	children   []child
+	byName     map[string]*field[T]
+}
+
+// field is one row of a resource's table.
+type field[T any] struct {
+	name  string
+	since int // microversion that shows it and takes it; 0: always
+	brief bool
+	value value[T]
+	// write says whether a body may hold it when an object is made, and whether a patch may change it.
+	write access
+	// check is the type of what a body may hold. nil for a field that is never written.
+	check checker
+	// required: a body that makes an object must have it, and a patch cannot take it away.
+	required bool
+	// change refuses a new value in the state that the object is in. It sees the object with the new value and the one
+	// before. nil: always allowed.
+	change func(now, before *T) error
+	// policy is Ironic's name of the rule for changing it, "" for the resource's own.
+	policy string
+	// sort is whether a list may be sorted by it.
+	sort bool
+}
+
+// access says when a field may be written.
+type access int
+
+const (
+	onCreate access = 1 << iota
+	onPatch
+	readOnly access = 0
+	writable        = onCreate | onPatch
+)
+
+// child is a collection below an object that a full representation links to.
+type child struct {
+	name  string
+	since int
+}
+
+func newResource[T any](r resource[T]) *resource[T] {
+	r.byName = map[string]*field[T]{}
+	for i := range r.fields {
+		r.byName[r.fields[i].name] = &r.fields[i]
+	}
+	return &r
+}
+
+// selection is what of an object an answer shows.
+type selection[T any] struct {
+	fields   []*field[T]
+	children []child
+	names    []string // as asked for; nil when everything is shown
+}
+
+// full selects everything that the version has.
+func (r *resource[T]) full(version int) selection[T] {
+	var s selection[T]
+	for i := range r.fields {
+		if r.fields[i].since <= version {
+			s.fields = append(s.fields, &r.fields[i])
+		}
+	}
+	for _, c := range r.children {
+		if c.since <= version {
+			s.children = append(s.children, c)
+		}
+	}
+	return s
+}
+
+// brief selects what a list shows by default.
+func (r *resource[T]) brief(version int) selection[T] {
+	s := selection[T]{names: []string{}}
+	for i := range r.fields {
+		if f := &r.fields[i]; f.brief {
+			s.names = append(s.names, f.name)
+			if f.since <= version {
+				s.fields = append(s.fields, f)
+			}
+		}
+	}
+	return s
+}
+
+// only selects the named fields.
+func (r *resource[T]) only(names []string, version int) (selection[T], error) {
+	if version < 8 {
+		return selection[T]{}, notAcceptable()
+	}
+	s := selection[T]{names: names}
+	for _, name := range names {
+		if f := r.byName[name]; f != nil && f.since > version {
+			return selection[T]{}, notAcceptable()
+		}
+	}
+	for _, name := range names {
+		f := r.byName[name]
+		if f == nil {
+			if name == "links" {
+				continue
+			}
+			return selection[T]{}, invalid("Field %s is not a valid field.", clip(name))
+		}
+		s.fields = append(s.fields, f)
+	}
+	return s, nil
+}
+
+// choose selects for a list: fields=, detail=, or what is shown by default.
+func (r *resource[T]) choose(rq *request, detail bool) (selection[T], error) {
+	if rq.args.has("detail") && rq.version < 43 {
+		return selection[T]{}, invalid("Invalid query parameter ?detail=%s received.", repr(rq.args["detail"]))
+	}
+	if rq.args.has("fields") {
+		if rq.args.isTrue("detail") {
+			return selection[T]{}, invalid("Can not specify ?detail=True and fields in the same request.")
+		}
+		return r.only(rq.args.list("fields"), rq.version)
+	}
+	if detail || rq.args.isTrue("detail") {
+		return r.full(rq.version), nil
+	}
+	return r.brief(rq.version), nil
+}
+
+// appendJSON writes an object.
+func (r *resource[T]) appendJSON(b []byte, rq *request, o *T, s selection[T]) []byte {
+	b = append(b, '{')
+	for _, f := range s.fields {
+		b = append(b, '"')
+		b = append(b, f.name...)
+		b = append(b, `":`...)
+		b = f.value.appendJSON(b, o, rq.version)
+		b = append(b, ',')
+	}
+	path := r.collection + "/" + r.uuid(o)
+	for _, c := range s.children {
+		b = append(b, '"')
+		b = append(b, c.name...)
+		b = append(b, `":`...)
+		b = appendLinks(b, rq.base, path+"/"+c.name)
+		b = append(b, ',')
+	}
+	b = append(b, `"links":`...)
+	b = appendLinks(b, rq.base, path)
+	return append(b, '}')
+}
+
+func appendLinks(b []byte, base, path string) []byte {
+	b = append(b, `[{"href":`...)
+	b = appendString(b, base+"/v1/"+path)
+	b = append(b, `,"rel":"self"},{"href":`...)
+	b = appendString(b, base+"/"+path)
+	return append(b, `,"rel":"bookmark"}]`...)
+}
+
+// object is the full representation of an object.
+func (r *resource[T]) object(rq *request, o *T) rawJSON {
+	return r.appendJSON(make([]byte, 0, 4096), rq, o, r.full(rq.version))
+}
+
+// show is the answer of GET for one object, which may name fields.
+func (r *resource[T]) show(rq *request, o *T) (any, error) {
+	s := r.full(rq.version)
+	if rq.args.has("fields") {
+		var err error
+		if s, err = r.only(rq.args.list("fields"), rq.version); err != nil {
+			return nil, err
+		}
+	}
+	return rawJSON(r.appendJSON(make([]byte, 0, 4096), rq, o, s)), nil
+}
+
+// read fills o with a body that makes a new object.
+func (r *resource[T]) read(doc any, o *T, version int) error {
+	body, ok := doc.(map[string]any)
+	if !ok {
+		return invalid("Schema error for %s: %s is not of type 'object'", r.name, clip(repr(doc)))
+	}
+	var unknown []string
+	for _, name := range sortedKeys(body) {
+		if f := r.byName[name]; f == nil || f.write&onCreate == 0 {
+			unknown = append(unknown, repr(clip(name)))
+		}
+	}
+	switch len(unknown) {
+	case 0:
+	case 1:
+		return invalid("Schema error for %s: Additional properties are not allowed (%s was unexpected)", r.name, unknown[0])
+	default:
+		return invalid("Schema error for %s: Additional properties are not allowed (%s were unexpected)", r.name, strings.Join(unknown, ", "))
+	}
+	for i := range r.fields {
+		f := &r.fields[i]
+		v, given := body[f.name]
+		if !given || f.required && v == nil {
+			if f.required {
+				return invalid("Schema error for %s: '%s' is a required property", r.name, f.name)
+			}
+			continue
+		}
+		v, err := f.check(r.name, f.name, v)
+		if err != nil {
+			return err
+		}
+		if v != nil {
+			f.value.set(o, v)
+		}
+	}
+	for _, name := range sortedKeys(body) {
+		if body[name] != nil && body[name] != "" && r.byName[name].since > version {
+			return notAcceptable()
+		}
+	}
+	return nil
+}
+
+// patchable returns the names of the fields that a patch may change, in the order of the table.
+func (r *resource[T]) patchable() []string {
+	var names []string
+	for i := range r.fields {
+		if r.fields[i].write&onPatch != 0 {
+			names = append(names, r.fields[i].name)
+		}
+	}
+	return names
+}
+
+// checkPatch refuses operations on what may not be patched, and on what the version does not have.
+func (r *resource[T]) checkPatch(ops patch, version int) error {
+	for _, op := range ops {
+		f := r.byName[op.root()]
+		if f == nil || f.write&onPatch == 0 {
+			return invalid("Cannot patch %s. Only the following can be updated: %s", clip(op.Path), strings.Join(r.patchable(), ", "))
+		}
+		if f.since > version {
+			return notAcceptable()
+		}
+	}
+	return nil
+}
+
+// apply patches a copy of o and returns it with the names of the fields that have another value now.
+func (r *resource[T]) apply(ops patch, o *T) (*T, []string, error) {
+	doc, source := map[string]any{}, r.clone(o)
+	for i := range r.fields {
+		if f := &r.fields[i]; f.write != readOnly {
+			doc[f.name] = f.value.get(source)
+		}
+	}
+	if err := ops.apply(doc); err != nil {
+		return nil, nil, err
+	}
+	now := r.clone(o)
+	touched := map[string]bool{}
+	for _, op := range ops {
+		touched[op.root()] = true
+	}
+	var changed []string
+	for i := range r.fields {
+		f := &r.fields[i]
+		if !touched[f.name] {
+			continue
+		}
+		v := doc[f.name]
+		if v == nil && f.required {
+			return nil, nil, invalid("Schema error for patch: '%s' is a required property", f.name)
+		}
+		v, err := f.check("patch", f.name, v)
+		if err != nil {
+			return nil, nil, err
+		}
+		f.value.set(now, v)
+		if !reflect.DeepEqual(f.value.get(now), f.value.get(o)) {
+			changed = append(changed, f.name)
+		}
+	}
+	for _, name := range changed {
+		if rule := r.byName[name].change; rule != nil {
+			if err := rule(now, o); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return now, changed, nil
+}
+
+// page reads limit, marker and order. A sort key that lists cannot be sorted by is a 400, one that is too new a 406.
+func (r *resource[T]) page(rq *request, max int) (ferric.Page, error) {
+	p, err := pageOf(rq, max)
+	if err != nil {
+		return p, err
+	}
+	key := rq.args.str("sort_key")
+	if f := r.byName[key]; f != nil && f.since > rq.version {
+		return p, notAcceptable()
+	}
+	switch f := r.byName[key]; {
+	case key == "" || key == "id":
+	case f == nil || !f.sort:
+		return p, invalid(`The sort_key value "%s" is an invalid field for sorting`, clip(key))
+	default:
+		p.SortKey = key
+	}
+	return p, nil
+}
+
+// sortable returns the names that sort_key takes.
+func (r *resource[T]) sortable() []string {
+	names := maps.Keys(r.byName)
+	return slices.Sorted(func(yield func(string) bool) {
+		for n := range names {
+			if r.byName[n].sort && !yield(n) {
+				return
+			}
+		}
+	})
+}
