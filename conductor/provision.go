@@ -103,7 +103,8 @@ func (c *Conductor) plan(ctx context.Context, t *driver.Task, a rpc.ProvisionArg
 func (c *Conductor) manage(ctx context.Context, n *ferric.Node) error {
 	return c.runner.WithLease(ctx, n.UUID, func(ctx context.Context, l flow.Lease) error {
 		_, err := c.Store.UpdateNode(ctx, l, func(n *ferric.Node) error {
-			if !c.machine.Can(n.ProvisionState, state.Manage) || n.ProvisionState == ferric.Enroll {
+			// The transition from cleaning is the end of a manual clean; nobody but its operation may take it.
+			if !c.machine.Can(n.ProvisionState, state.Manage) || n.ProvisionState == ferric.Enroll || state.Transient(n.ProvisionState) {
 				return c.machine.RefuseTarget("manage", n.UUID, n.ProvisionState)
 			}
 			n.LastError = ""
