@@ -92,7 +92,7 @@ func (b *Bus) connect(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return ferric.Errorf(ferric.CodeUnavailable, "bus: connect: no server answered within %s: %w",
+			return ferric.Errorf(ferric.CodeUnavailable, "bus: connect: no connection within %s: %w",
 				b.cfg.ConnectTimeout, redactURL(err, b.cfg.URL))
 		case <-time.After(200 * time.Millisecond):
 		}
