@@ -220,12 +220,7 @@ func wrapHTTP(ctx context.Context, err error, what string) error {
 func (s *httpSource) Info() SourceInfo { return s.info }
 
 func (s *httpSource) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cursor != nil {
-		s.cursor.Close()
-		s.cursor = nil
-	}
+	s.dropCursor()
 	s.client.CloseIdleConnections()
 	return nil
 }

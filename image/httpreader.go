@@ -69,7 +69,17 @@ func (s *httpSource) Reader(ctx context.Context, offset int64) (io.ReadCloser, e
 	if offset < 0 || (s.info.Size >= 0 && offset > s.info.Size) {
 		return nil, ferric.Errorf(ferric.CodeInvalid, "read image %s: offset %d is outside its %d bytes", s.info.URL, offset, s.info.Size)
 	}
+	s.dropCursor() // a download that ReadAt began would only hold a connection
 	return s.reader(ctx, offset), nil
+}
+
+func (s *httpSource) dropCursor() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cursor != nil {
+		s.cursor.Close()
+		s.cursor = nil
+	}
 }
 
 func (s *httpSource) reader(ctx context.Context, offset int64) *httpReader {
