@@ -17,12 +17,14 @@ type Config struct {
 	URL string
 	// DataDir is where the database and the key file are unless URL and KeyFile say otherwise. Made if missing.
 	DataDir string
-	// KeyFile holds the encryption keys; "" is DataDir/ferric.key.
+	// KeyFile holds the encryption keys; "" is DataDir/secret.key.
 	KeyFile string
 	// Migrate lets Open bring the schema up to date. Otherwise Open refuses an old one.
 	Migrate bool
 	// Connections bounds the connections to PostgreSQL, and those that read from SQLite.
 	Connections int
+	// ConnectTimeout is how long Open waits for PostgreSQL.
+	ConnectTimeout time.Duration
 	// Timeout bounds every call.
 	Timeout time.Duration
 	// Now is the clock for leases and timestamps; nil is time.Now.
@@ -31,7 +33,8 @@ type Config struct {
 
 // Defaults returns the settings used where none are given: everything under /var/lib/ferric.
 func Defaults() Config {
-	return Config{DataDir: "/var/lib/ferric", Migrate: true, Connections: 8, Timeout: 30 * time.Second}
+	return Config{DataDir: "/var/lib/ferric", Migrate: true, Connections: 10, ConnectTimeout: 10 * time.Second,
+		Timeout: 30 * time.Second}
 }
 
 // Validate checks the settings and names the first bad one (CodeInvalid).
@@ -45,17 +48,36 @@ func (c Config) Validate() error {
 	if c.Connections < 0 {
 		return ferric.Errorf(ferric.CodeInvalid, "Connections is %d: it must be at least 1 (0: default)", c.Connections)
 	}
-	if c.Timeout < 0 {
-		return ferric.Errorf(ferric.CodeInvalid, "Timeout is %s: it must be positive (0: default)", c.Timeout)
+	if c.Timeout < 0 || c.ConnectTimeout < 0 {
+		return ferric.Errorf(ferric.CodeInvalid, "Timeout is %s and ConnectTimeout %s: they must be positive (0: default)",
+			c.Timeout, c.ConnectTimeout)
 	}
 	return nil
+}
+
+// filled puts the defaults where nothing is given.
+func (c Config) filled() Config {
+	d := Defaults()
+	if c.Connections == 0 {
+		c.Connections = d.Connections
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = d.ConnectTimeout
+	}
+	if c.Timeout == 0 {
+		c.Timeout = d.Timeout
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
 }
 
 func (c Config) keyFile() string {
 	if c.KeyFile != "" || c.DataDir == "" {
 		return c.KeyFile
 	}
-	return filepath.Join(c.DataDir, "ferric.key")
+	return filepath.Join(c.DataDir, "secret.key")
 }
 
 // location is a parsed URL: a file for SQLite or a connection for PostgreSQL.
@@ -86,7 +108,7 @@ func (c Config) location() (location, error) {
 			return location{}, ferric.Errorf(ferric.CodeInvalid, "URL is no valid PostgreSQL address: %w", err)
 		}
 		if pg.ConnectTimeout == 0 {
-			pg.ConnectTimeout = 10 * time.Second
+			pg.ConnectTimeout = 5 * time.Second
 		}
 		if pg.RuntimeParams["application_name"] == "" {
 			pg.RuntimeParams["application_name"] = "ferric"

@@ -78,7 +78,7 @@ func duplicate(err error, table, column string) bool {
 	if errors.As(err, &lite) {
 		code := lite.Code()
 		return (code == lib.SQLITE_CONSTRAINT_UNIQUE || code == lib.SQLITE_CONSTRAINT_PRIMARYKEY) &&
-			strings.Contains(err.Error(), "UNIQUE constraint failed: "+table+"."+column+" ")
+			strings.Contains(err.Error(), " "+table+"."+column+" (") // of several columns, the last
 	}
 	return false
 }
@@ -91,6 +91,12 @@ func orphaned(err error) bool {
 	}
 	var lite *sqlite.Error
 	return errors.As(err, &lite) && lite.Code() == lib.SQLITE_CONSTRAINT_FOREIGNKEY
+}
+
+// refused reports whether the server answered, and would answer the same again: a wrong password, no such database.
+func refused(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code != "57P03" // it is starting
 }
 
 // again reports whether the server broke the transaction off for the sake of another one.

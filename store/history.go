@@ -46,13 +46,14 @@ func historyNotFound(id string) error {
 	return ferric.Errorf(ferric.CodeNotFound, "Node history record %s could not be found.", id)
 }
 
-// AddHistory adds an entry to its node's history and fills in UUID, time and severity (INFO) if they are empty.
-// CodeNotFound if there is no such node.
+// AddHistory adds an entry to its node's history and fills in UUID, time, severity (INFO) and the node's states if they are
+// empty. CodeNotFound if there is no such node.
 func (s *Store) AddHistory(ctx context.Context, e *ferric.HistoryEntry) error {
 	var made ferric.HistoryEntry
 	err := s.write(ctx, "add to the history of node "+e.NodeUUID, func(ctx context.Context, t *tx) error {
-		var one int
-		err := t.QueryRowContext(ctx, "SELECT 1 FROM nodes WHERE uuid = $1"+t.forUpdate(), clean(e.NodeUUID)).Scan(&one)
+		n := &ferric.Node{UUID: e.NodeUUID}
+		err := t.QueryRowContext(ctx, "SELECT provision_state, target_provision_state FROM nodes WHERE uuid = $1"+t.forUpdate(),
+			clean(e.NodeUUID)).Scan(&n.ProvisionState, &n.TargetProvisionState)
 		if missing(err) {
 			return nodeNotFound(e.NodeUUID)
 		}
@@ -60,7 +61,7 @@ func (s *Store) AddHistory(ctx context.Context, e *ferric.HistoryEntry) error {
 			return err
 		}
 		list := []ferric.HistoryEntry{*e}
-		err = t.addHistory(ctx, e.NodeUUID, e.Conductor, e.OperationID, list)
+		err = t.addHistory(ctx, n, e.Conductor, e.OperationID, list)
 		made = list[0]
 		return err
 	})
@@ -71,18 +72,18 @@ func (s *Store) AddHistory(ctx context.Context, e *ferric.HistoryEntry) error {
 }
 
 // addHistory writes entries of a node that is locked, and fills in what is empty.
-func (t *tx) addHistory(ctx context.Context, nodeUUID, conductor, operationID string, list []ferric.HistoryEntry) error {
+func (t *tx) addHistory(ctx context.Context, n *ferric.Node, conductor, operationID string, list []ferric.HistoryEntry) error {
 	if len(list) == 0 {
 		return nil
 	}
 	var last int64
-	if err := t.QueryRowContext(ctx, "SELECT COALESCE(MAX(seq), 0) FROM history WHERE node_uuid = $1", nodeUUID).Scan(&last); err != nil {
+	if err := t.QueryRowContext(ctx, "SELECT COALESCE(MAX(seq), 0) FROM history WHERE node_uuid = $1", n.UUID).Scan(&last); err != nil {
 		return err
 	}
 	rows := make([]*historyRow, len(list))
 	for i := range list {
 		e := &list[i]
-		e.NodeUUID = nodeUUID
+		e.NodeUUID = n.UUID
 		if e.UUID == "" {
 			e.UUID = uuid.NewString()
 		}
@@ -98,11 +99,14 @@ func (t *tx) addHistory(ctx context.Context, nodeUUID, conductor, operationID st
 		if e.Severity == "" {
 			e.Severity = ferric.SeverityInfo
 		}
+		if e.State == "" {
+			e.State, e.TargetState = n.ProvisionState, n.TargetProvisionState
+		}
 		rows[i] = &historyRow{HistoryEntry: *e, seq: last + int64(i) + 1}
 	}
 	err := historyTable.insert(ctx, t.s, t, nil, rows...)
 	if duplicate(err, "history", "uuid") {
-		return ferric.Errorf(ferric.CodeConflict, "add to the history of node %s: an entry with that UUID already exists", nodeUUID)
+		return ferric.Errorf(ferric.CodeConflict, "add to the history of node %s: an entry with that UUID already exists", n.UUID)
 	}
 	return err
 }

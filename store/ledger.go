@@ -62,7 +62,9 @@ func (s *Store) Start(ctx context.Context, l flow.Lease, op *flow.Operation, mut
 }
 
 // Checkpoint implements flow.Ledger. Of the signals that came meanwhile, those count that the operation waits for. An
-// abort that came meanwhile makes it due at once too. On success op's times, Signals, WakeAt and Abort are up to date.
+// abort that came meanwhile makes it due at once too. On success op's times, Signals, WakeAt and Abort are up to date, and
+// what was empty in the history entries is filled in: node, UUID, time, conductor, operation, severity, and the node's
+// states as they are after mutate.
 func (s *Store) Checkpoint(ctx context.Context, l flow.Lease, op *flow.Operation, history []ferric.HistoryEntry, mutate flow.Mutate) (n *ferric.Node, err error) {
 	var o *operationRow
 	err = s.write(ctx, "checkpoint operation "+op.ID, func(ctx context.Context, t *tx) error {
@@ -73,11 +75,10 @@ func (s *Store) Checkpoint(ctx context.Context, l flow.Lease, op *flow.Operation
 		if o, err = t.checkpoint(ctx, row.UUID, op); err != nil {
 			return err
 		}
-		if err := t.addHistory(ctx, row.UUID, l.Owner, op.ID, history); err != nil {
+		if n, err = t.change(ctx, row, mutate); err != nil {
 			return err
 		}
-		n, err = t.change(ctx, row, mutate)
-		return err
+		return t.addHistory(ctx, n, l.Owner, op.ID, history)
 	})
 	if err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func (t *tx) checkpoint(ctx context.Context, nodeUUID string, op *flow.Operation
 	}
 	if o.waits() {
 		signalled := o.WaitFor != "" && stored.marks[o.WaitFor] > op.Signals
-		aborted := stored.Abort != "" && op.Abort == ""
+		aborted := o.Abort != "" && o.Status != flow.Failing // a failing one knows
 		if signalled || aborted {
 			o.WakeAt = t.now
 		}
@@ -169,7 +170,7 @@ func (s *Store) Signal(ctx context.Context, nodeUUID, event string) error {
 				o.marks = map[string]int64{}
 			}
 			o.marks[event] = o.Signals
-			if o.waits() && o.WaitFor == event && event != "" {
+			if o.WaitFor == event && event != "" {
 				o.wake(t)
 			}
 			if err := t.updateOperation(ctx, o, before); err != nil {
@@ -205,7 +206,7 @@ func (s *Store) RequestAbort(ctx context.Context, operationID, reason string) er
 	})
 }
 
-// wake makes an operation due now, if it is not already.
+// wake makes an operation due now, if it is not already: one that is being worked on is.
 func (o *operationRow) wake(t *tx) {
 	if o.dueAt > micros(t.now) {
 		o.WakeAt = t.now

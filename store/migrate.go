@@ -17,7 +17,7 @@ var migrations embed.FS
 
 // Migrate brings the schema up to date and returns its version. It needs no key file. The codes are Open's.
 func Migrate(ctx context.Context, cfg Config, log *slog.Logger) (version int64, err error) {
-	s, err := connect(cfg, log)
+	s, err := connect(ctx, cfg, log)
 	if err != nil {
 		return 0, err
 	}
@@ -32,7 +32,7 @@ func Migrate(ctx context.Context, cfg Config, log *slog.Logger) (version int64, 
 // SchemaVersion returns the version of the database's schema, 0 for an empty database, and the one that this program
 // needs.
 func SchemaVersion(ctx context.Context, cfg Config, log *slog.Logger) (have, want int64, err error) {
-	s, err := connect(cfg, log)
+	s, err := connect(ctx, cfg, log)
 	if err != nil {
 		return 0, 0, err
 	}

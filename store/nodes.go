@@ -84,7 +84,8 @@ var nodeTable = table[nodeRow]{
 
 var (
 	briefNodeTable = nodeTable.brief()
-	nodeOrder      = ordering{table: "nodes", marker: "uuid", tie: []string{"created_at", "uuid"}, keys: sortable(nodeTable)}
+	nodeOrder      = ordering{table: "nodes", marker: "uuid", tie: []string{"created_at", "uuid"},
+		keys: sortable(nodeTable, "lease_epoch", "lease_until")}
 )
 
 // seen is the node as others see it at a time.

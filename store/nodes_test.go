@@ -388,11 +388,8 @@ func TestNodePages(t *testing.T) {
 		}
 		equal(t, "without owner", sorted[:len(without)], without)
 
-		for _, key := range []string{"driver_info", "properties", "traits", "1; DROP TABLE nodes", "nonsense"} {
+		for _, key := range []string{"driver_info", "properties", "traits", "lease_until", "1; DROP TABLE nodes", "nonsense"} {
 			_, err := e.Nodes(ctx, ferric.NodeFilter{}, ferric.Page{SortKey: key})
-			if key == "lease_until" {
-				continue
-			}
 			wantCode(t, err, ferric.CodeInvalid, "is an invalid field for sorting")
 			wantCode(t, err, ferric.CodeInvalid, "provision_state, ")
 		}

@@ -41,7 +41,7 @@ type Store struct {
 // that it is. It returns CodeInvalid for bad settings, an unfit key file or an unfit schema, CodeConflict if another
 // process has the SQLite database, and CodeUnavailable if the database cannot be reached.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
-	s, err := connect(cfg, log)
+	s, err := connect(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +62,8 @@ func (s *Store) prepare(ctx context.Context, cfg Config) error {
 	return s.openKeys(ctx, cfg.keyFile())
 }
 
-// connect opens the connections; nothing is read from the database yet.
-func connect(cfg Config, log *slog.Logger) (*Store, error) {
+// connect opens the database; nothing is read from it yet.
+func connect(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -71,32 +71,48 @@ func connect(cfg Config, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	defaults := Defaults()
+	cfg = cfg.filled()
 	s := &Store{log: log, timeout: cfg.Timeout, clock: cfg.Now, postgres: loc.pg != nil}
-	if s.timeout == 0 {
-		s.timeout = defaults.Timeout
-	}
-	if s.clock == nil {
-		s.clock = time.Now
-	}
-	conns := cfg.Connections
-	if conns == 0 {
-		conns = defaults.Connections
-	}
 	if cfg.DataDir != "" {
 		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 			return nil, ferric.Errorf(ferric.CodeUnavailable, "make the data directory: %w", err)
 		}
 	}
-	if s.postgres {
-		s.w = stdlib.OpenDB(*loc.pg)
-		s.w.SetMaxOpenConns(conns)
-		s.w.SetMaxIdleConns(conns)
-		s.w.SetConnMaxIdleTime(5 * time.Minute)
-		s.r = s.w
+	if !s.postgres {
+		if err := s.openSQLite(loc.path, cfg.Connections); err != nil {
+			return nil, err
+		}
 		return s, nil
 	}
-	return s, s.openSQLite(loc.path, conns)
+	s.w = stdlib.OpenDB(*loc.pg)
+	s.w.SetMaxOpenConns(cfg.Connections)
+	s.w.SetMaxIdleConns(cfg.Connections)
+	s.w.SetConnMaxIdleTime(5 * time.Minute)
+	s.r = s.w
+	if err := s.await(ctx, cfg.ConnectTimeout); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// await waits until the database answers: it may be starting at the same time.
+func (s *Store) await(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for told := false; ; told = true {
+		err := s.Ping(ctx)
+		if !ferric.IsCode(err, ferric.CodeUnavailable) || refused(err) {
+			return err
+		}
+		if !told {
+			s.log.WarnContext(ctx, "the database does not answer; trying again", "patience", patience, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
 }
 
 func (s *Store) openSQLite(path string, readers int) error {

@@ -50,8 +50,12 @@ var operationTable = table[operationRow]{
 	},
 }
 
-// waits reports whether only an event or the time makes the operation go on.
-func (o *operationRow) waits() bool { return o.Status == flow.Waiting || o.Status == flow.Held }
+// waits reports whether only an event or the time makes the operation go on. An operation that is failing says so by its
+// step. The steps must be there.
+func (o *operationRow) waits() bool {
+	step := o.Current()
+	return o.Status == flow.Waiting || o.Status == flow.Held || step != nil && step.Status == flow.Waiting
+}
 
 // settle makes due_at and the times fit the rest. now is the time of the write.
 func (o *operationRow) settle(now time.Time) {

@@ -131,10 +131,10 @@ func (f *filter) page(ctx context.Context, q querier, o ordering, p ferric.Page,
 }
 
 // sortable returns the columns of a table that lists may be sorted by.
-func sortable[T any](t table[T], also ...string) map[string]string {
+func sortable[T any](t table[T], but ...string) map[string]string {
 	keys := map[string]string{}
 	for _, c := range t.cols {
-		if !c.doc && (c.expr == "" || slices.Contains(also, c.name)) {
+		if !c.doc && !slices.Contains(but, c.name) {
 			keys[c.name] = c.name
 		}
 	}
