@@ -12,12 +12,12 @@ type Action byte
 
 // The chassis control actions.
 const (
-	PowerDown    Action = 0 // at once
-	PowerUp      Action = 1
-	PowerCycle   Action = 2 // off, then on
-	HardReset    Action = 3
-	DiagnosticIn Action = 4 // pulse the diagnostic interrupt, NMI on most machines
-	SoftShutdown Action = 5 // ask the operating system, by ACPI
+	PowerDown           Action = 0 // at once
+	PowerUp             Action = 1
+	PowerCycle          Action = 2 // off, then on
+	HardReset           Action = 3
+	DiagnosticInterrupt Action = 4 // pulse the diagnostic interrupt, NMI on most machines
+	SoftShutdown        Action = 5 // ask the operating system, by ACPI
 )
 
 var actionNames = [...]string{"power off", "power on", "power cycle", "hard reset", "inject NMI", "soft power off"}
@@ -74,7 +74,7 @@ func (b BMC) PowerState(ctx context.Context) (ferric.PowerState, error) {
 // PowerDown and SoftShutdown are safe to repeat; the others are never sent twice, and end with CodeTimeout when
 // it is unknown whether the BMC got them. CodeUnsupported if the BMC does not have the action.
 func (b BMC) Control(ctx context.Context, action Action) error {
-	once := action == PowerCycle || action == HardReset || action == DiagnosticIn
+	once := action == PowerCycle || action == HardReset || action == DiagnosticInterrupt
 	return b.do(ctx, action.String(), once, func(ctx context.Context, t *turn) error {
 		_, err := t.run(ctx, command{name: "chassis control", netFn: netFnChassis, code: 0x02, data: []byte{byte(action)}, once: once})
 		return err

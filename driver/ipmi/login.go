@@ -182,23 +182,23 @@ func (h *handshake) step(ctx context.Context, l *link, r retry, name string, req
 			if err != nil {
 				return err
 			}
-			if p.payloadType != reply || p.encrypted || p.sessionID != 0 || len(p.payload) < 8 {
+			if p.payloadType != reply || p.encrypted || p.sessionID != 0 || len(p.payload) < 2 {
 				return errNotOurs
 			}
 			age := h.tag - p.payload[0]
 			if age > h.tag-first || exact && age != 0 {
 				return errNotOurs
 			}
-			status := p.payload[1]
-			id := binary.LittleEndian.Uint32(p.payload[4:])
-			if status != 0 {
-				if id != h.consoleID && id != 0 { // some BMCs leave the id out of an error
-					return errNotOurs
-				}
-				return &statusError{step: name, status: status, resent: resent}
+			var id uint32 // some BMCs leave the id out of an error; ipmi_sim ends the packet before it
+			if len(p.payload) >= 8 {
+				id = binary.LittleEndian.Uint32(p.payload[4:])
 			}
-			if id != h.consoleID {
+			status := p.payload[1]
+			switch {
+			case id != h.consoleID && (status == 0 || id != 0):
 				return errNotOurs
+			case status != 0:
+				return &statusError{step: name, status: status, resent: resent}
 			}
 			return accept(p.payload)
 		})

@@ -136,7 +136,8 @@ func parseReply(msg []byte, c command, sequence byte) (cc byte, data []byte, err
 	if len(msg) < 8 || checksum(msg[:3]) != 0 || checksum(msg[3:]) != 0 {
 		return 0, nil, errNotOurs
 	}
-	if msg[0] != addressConsole || msg[1]>>2 != c.netFn|1 || msg[4]>>2 != sequence&0x3f || msg[5] != c.code {
+	// The first byte should be our address; some BMCs put their own there, and ipmitool does not mind either.
+	if msg[1]>>2 != c.netFn|1 || msg[4]>>2 != sequence&0x3f || msg[5] != c.code {
 		return 0, nil, errNotOurs
 	}
 	return msg[6], msg[7 : len(msg)-1], nil

@@ -122,17 +122,24 @@ func (p *Pool) Close() {
 
 // Stats are counters and gauges of a pool.
 type Stats struct {
-	BMCs     int   // with a queue, a session or a remembered failure
-	Sessions int   // open now
-	Logins   int64 // sessions opened so far
-	Datagram int64 // datagrams sent so far
+	BMCs      int   // with a queue, a session or a remembered failure
+	Sessions  int   // open now
+	Waiting   int   // operations in queues, without those in progress
+	Logins    int64 // sessions opened so far
+	Datagrams int64 // sent so far
 }
 
 // Stats returns the present values.
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{BMCs: len(p.actors), Sessions: len(p.slots), Logins: p.logins.Load(), Datagram: p.sent.Load()}
+	st := Stats{BMCs: len(p.actors), Sessions: len(p.slots), Logins: p.logins.Load(), Datagrams: p.sent.Load()}
+	for _, a := range p.actors {
+		a.mu.Lock()
+		st.Waiting += len(a.queue[0]) + len(a.queue[1])
+		a.mu.Unlock()
+	}
+	return st
 }
 
 // BMC returns a handle on the BMC that info describes. It costs nothing and needs no closing. Its operations go

@@ -2,8 +2,10 @@ package bmc
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -30,6 +32,8 @@ type conn struct {
 	faults    Faults
 	datagrams int
 	logins    int
+	recent    [64][sha256.Size]byte // of packets in sessions
+	next      int
 }
 
 func newConn(udp net.PacketConn) *conn { return &conn{udp: udp, closed: make(chan struct{})} }
@@ -120,8 +124,23 @@ func (c *conn) inspect(p []byte) (reply []byte, pass bool) {
 		if p[5]&0x80 != 0 && (size < 32 || size%16 != 0) {
 			return nil, false
 		}
+		if binary.LittleEndian.Uint32(p[6:]) != 0 && c.repeated(p) {
+			return nil, false
+		}
 	}
 	return nil, true
+}
+
+// repeated reports whether a packet of a session has come before: a BMC takes each session sequence number once
+// (6.12.13), while the library takes one as often as it comes.
+func (c *conn) repeated(p []byte) bool {
+	sum := sha256.Sum256(p)
+	if slices.Contains(c.recent[:], sum) {
+		return true
+	}
+	c.recent[c.next] = sum
+	c.next = (c.next + 1) % len(c.recent)
+	return false
 }
 
 // refuse makes the answer to a request to open a session with a status.
@@ -159,7 +178,8 @@ func (c *conn) WriteTo(p []byte, to net.Addr) (int, error) {
 }
 
 // garble makes a datagram that is not the reply p: random bytes, p with random bytes behind its header, p cut
-// off, or p with one bit changed.
+// off, or p with one bit changed. The last is for packets in a session only: before there are keys, nobody can
+// tell a change from a wrong password.
 func garble(p []byte, i int) []byte {
 	var noise [64]byte
 	rand.Read(noise[:])
@@ -176,7 +196,10 @@ func garble(p []byte, i int) []byte {
 		if len(q) >= headerLen {
 			binary.LittleEndian.PutUint16(q[14:], uint16(noise[1]&0x1f))
 		}
-	default:
+	case 3:
+		if len(q) < headerLen || binary.LittleEndian.Uint32(q[6:]) == 0 {
+			return noise[:]
+		}
 		bit := int(binary.LittleEndian.Uint16(noise[:])) % (len(q) * 8)
 		q[bit/8] ^= 1 << (bit % 8)
 	}

@@ -50,6 +50,7 @@ type Options struct {
 	Address      string        // UDP address to listen on; default "127.0.0.1:0"
 	Users        []User        // at least one
 	CipherSuites []int         // of 1, 2, 3, 15, 16, 17; default 3 and 17
+	Key          string        // the BMC key (Kg), at most 20 bytes; "" for logins with the password alone
 	GUID         string        // UUID of the machine, as its SMBIOS has it
 	Sensors      []Sensor      // default: one temperature
 	MaxSessions  int           // default 8
@@ -102,11 +103,16 @@ func Start(chassis Chassis, o Options) (*Server, error) {
 	s := &Server{opts: o, chassis: chassis, log: o.Logger, conn: newConn(udp), sdr: newSDRStore(o.Sensors),
 		boot: bootOptions{now: o.Now}, sessions: map[uint32]bool{}, commands: map[string]int{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	var kg []byte
+	if o.Key != "" { // the library hashes with exactly the bytes given; the key has 20
+		kg = make([]byte, 20)
+		copy(kg, o.Key)
+	}
 	s.bmc = library.New(library.DeviceInfo{
 		DeviceID: 0x20, DeviceRevision: 1, FirmwareMajor: 1, FirmwareMinor: 0x00, IPMIVersion: 0x02,
 		ManufacturerID: 7154, ProductID: 0x4645, // the IPMI forum's number, which stands for no vendor
 		AdditionalDeviceSupport: 0x80 | 0x01, // chassis device, sensor device
-	}, guid, &hardware{server: s})
+	}, guid, &hardware{server: s}, library.WithKG(kg))
 	s.bmc.Sessions = library.NewSessionStoreWithOptions(clock.Real, library.WithMaxSessions(o.MaxSessions))
 	s.bmc.Sessions.SetOnRemove(func(id uint32) {
 		s.mu.Lock()
@@ -144,6 +150,9 @@ func (o *Options) complete() (guid [16]byte, err error) {
 		if id < 1 || id > 255 || !library.SupportedCipherSuite(types.CipherSuiteID(id)) {
 			return guid, ferric.Errorf(ferric.CodeInvalid, "virtual BMC: cipher suite %d is not supported", id)
 		}
+	}
+	if len(o.Key) > 20 {
+		return guid, ferric.Errorf(ferric.CodeInvalid, "virtual BMC: the key has %d bytes; 20 are possible", len(o.Key))
 	}
 	if len(o.Users) == 0 || len(o.Users) > 62 {
 		return guid, ferric.Errorf(ferric.CodeInvalid, "virtual BMC: %d users given; 1 to 62 are possible", len(o.Users))
