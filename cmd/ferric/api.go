@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"ferric"
+	"ferric/api"
+
+	"golang.org/x/net/netutil"
+)
+
+// setUpAPI makes the API. It listens only in the role api; its part for agents is served by the boot services, too.
+func (s *service) setUpAPI(c *calls) (*api.API, error) {
+	a := s.cfg.API
+	conf := api.Defaults()
+	conf.PublicEndpoint, conf.AuthStrategy, conf.UserFile = a.PublicEndpoint, a.AuthStrategy, a.HTTPBasicAuthUserFile
+	conf.RamdiskEndpoints, conf.RestrictLookup = a.EnableRamdiskEndpoints, a.RestrictLookup
+	conf.MaxLimit, conf.MaxBody = a.MaxLimit, int64(a.MaxBodySize)
+	conf.MaxBodyProvision, conf.MaxBodyInspection, conf.MaxDepth = int64(a.MaxBodySizeProvision), int64(a.MaxBodySizeInspection), a.MaxBodyDepth
+	conf.RequestTimeout, conf.ConductorAlive = a.RequestTimeout, s.cfg.Conductor.HeartbeatTimeout
+	conf.DefaultResourceClass, conf.DefaultConductorGroup = a.DefaultResourceClass, a.DefaultConductorGroup
+	conf.PermittedImageFormats, conf.FerricVersion = s.cfg.Image.PermittedImageFormats, version()
+	deps := api.Deps{Store: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler()}
+	if s.cfg.Metrics.Enabled && s.cfg.Metrics.Listen == "" {
+		deps.Metrics = s.metrics
+	}
+	return api.New(conf, deps)
+}
+
+// listenAPI opens the API's listener and adds the part that serves it.
+func (s *service) listenAPI(ctx context.Context, handler http.Handler) error {
+	var tlsConf *tls.Config
+	if s.cfg.API.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(s.cfg.API.TLSCert, s.cfg.API.TLSKey)
+		if err != nil {
+			return ferric.Errorf(ferric.CodeInvalid, "api.tls_cert and api.tls_key: %w", err)
+		}
+		tlsConf = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		if s.cfg.API.TLSMinimumVersion == "1.3" {
+			tlsConf.MinVersion = tls.VersionTLS13
+		}
+	}
+	if err := s.listen(ctx, "api", s.cfg.API.Listen, handler, tlsConf); err != nil {
+		return err
+	}
+	if s.cfg.Metrics.Enabled && s.cfg.Metrics.Listen != "" {
+		return s.listen(ctx, "metrics", s.cfg.Metrics.Listen, s.metrics, nil)
+	}
+	return nil
+}
+
+// listen opens a listener and adds the part that serves it.
+func (s *service) listen(ctx context.Context, name, address string, handler http.Handler, tlsConf *tls.Config) error {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return ferric.Errorf(ferric.CodeInvalid, "%s.listen: %w", name, err)
+	}
+	s.log.Info("listening", "what", name, "address", ln.Addr().String(), "tls", tlsConf != nil)
+	ln = netutil.LimitListener(ln, s.cfg.API.MaxConnections)
+	if tlsConf != nil {
+		ln = tls.NewListener(ln, tlsConf)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: s.cfg.API.RequestTimeout,
+		WriteTimeout: 2 * s.cfg.API.RequestTimeout, IdleTimeout: s.cfg.API.IdleTimeout, MaxHeaderBytes: 64 << 10}
+	s.run(name, func(ctx context.Context) error {
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			<-ctx.Done()
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if server.Shutdown(stop) != nil {
+				server.Close()
+			}
+		}()
+		err := server.Serve(ln)
+		if !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		<-stopped
+		return nil
+	})
+	return nil
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"ferric"
+	"ferric/api"
+	"ferric/conductor"
+	"ferric/driver/ipmi"
+	"ferric/image/configdrive"
+
+	"github.com/google/uuid"
+)
+
+// How often a running agent command is asked after, and how long an agent may be out of reach meanwhile.
+const (
+	agentPoll = 3 * time.Second
+	agentLost = 5 * time.Minute
+)
+
+// setUpConductor makes the conductor with its drivers and, if an interface is named, the boot services beside it.
+func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
+	cfg := s.cfg
+	pool := ipmi.NewPool(ipmi.Options{CipherSuites: cfg.IPMI.CipherSuiteVersions, OperationTimeout: cfg.IPMI.CommandRetryTimeout,
+		MinInterval: 0, TryWait: cfg.IPMI.MinCommandInterval, SessionIdle: cfg.IPMI.SessionIdleTimeout,
+		KeepBootTimeout: !cfg.IPMI.DisableBootTimeout, Logger: s.log})
+	s.closers = append(s.closers, func() error { pool.Close(); return nil })
+
+	pictures, err := newImages(cfg, s.log)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, pictures.Close)
+	p := parts{bmcs: pool, images: pictures, configDrives: s.store, log: s.log}
+	apiURL := cfg.Agent.ExternalCallbackURL
+	if cfg.HasRole("boot") && cfg.Boot.Interface != "" {
+		b, err := s.setUpBoot(ctx, rest, pictures)
+		if err != nil {
+			return err
+		}
+		p.publisher = b.publisher
+		if apiURL == "" {
+			apiURL = b.site.HTTP
+		}
+	}
+	drivers, err := registry(cfg, p)
+	if err != nil {
+		return err
+	}
+	conf := conductorConfig(cfg)
+	conf.RamdiskAPIURL = apiURL
+	conf.DeployKernel, conf.DeployRamdisk = pictures.kernel, pictures.ramdisk
+	c, err := conductor.New(conf, conductor.Deps{Store: s.store, Drivers: drivers, ConfigDrives: driveBuilder{}, Log: s.log, Metrics: s.metrics})
+	if err != nil {
+		return err
+	}
+	if err := c.Start(ctx); err != nil {
+		return err
+	}
+	served, err := serveCalls(s.bus, c, 2*cfg.Conductor.WorkersPoolSize)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error {
+		stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		served.Stop(stop)
+		return nil
+	})
+	poke := make(chan struct{}, 1)
+	s.store.OnChange(func() {
+		select {
+		case poke <- struct{}{}:
+		default:
+		}
+	})
+	s.run("conductor", c.Run)
+	s.run("change feed", func(ctx context.Context) error {
+		return c.PublishChanges(ctx, s.store, poke, func(ctx context.Context, change ferric.Change) error {
+			return s.bus.Publish(ctx, "changes.node."+change.NodeUUID, change)
+		})
+	})
+	return nil
+}
+
+// driveBuilder makes config drives with package configdrive.
+type driveBuilder struct{}
+
+// Build implements conductor.ConfigDrives.
+func (driveBuilder) Build(ctx context.Context, n *ferric.Node, raw []byte) ([]byte, error) {
+	return configdrive.FromRequest(ctx, n, raw)
+}
+
+func newBootID() string { return uuid.NewString() }

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+
+	"ferric"
+	"ferric/boot"
+	"ferric/boot/netboot"
+	"ferric/conductor"
+	"ferric/config"
+	"ferric/driver"
+	agentdriver "ferric/driver/agent"
+	"ferric/driver/fake"
+	"ferric/driver/ipmi"
+	"ferric/driver/noop"
+)
+
+// hardwareTypes lists the hardware types that Ferric has. This and implementations are the only places that know them all.
+func hardwareTypes() []driver.HardwareType {
+	none := map[ferric.InterfaceKind][]string{
+		ferric.KindBIOS: {"no-bios"}, ferric.KindConsole: {"no-console"}, ferric.KindFirmware: {"no-firmware"}, ferric.KindRAID: {"no-raid"},
+		ferric.KindRescue: {"no-rescue"}, ferric.KindVendor: {"no-vendor"}, ferric.KindStorage: {"noop"}, ferric.KindNetwork: {"noop"},
+	}
+	with := func(own map[ferric.InterfaceKind][]string) map[ferric.InterfaceKind][]string {
+		all := map[ferric.InterfaceKind][]string{}
+		for kind, names := range none {
+			all[kind] = names
+		}
+		for kind, names := range own {
+			all[kind] = append(slices.Clone(names), all[kind]...)
+		}
+		return all
+	}
+	return []driver.HardwareType{
+		{Name: "ipmi", Supports: with(map[ferric.InterfaceKind][]string{
+			ferric.KindPower: {"ipmitool"}, ferric.KindManagement: {"ipmitool", "noop"}, ferric.KindVendor: {"ipmitool"},
+			ferric.KindBoot: {"ipxe", "pxe"}, ferric.KindDeploy: {"direct"}, ferric.KindInspect: {"agent", "no-inspect"},
+		})},
+		{Name: "fake-hardware", Supports: with(map[ferric.InterfaceKind][]string{
+			ferric.KindPower: {"fake"}, ferric.KindManagement: {"fake", "noop"}, ferric.KindBoot: {"fake", "ipxe", "pxe"},
+			ferric.KindDeploy: {"fake", "direct"}, ferric.KindInspect: {"fake", "no-inspect"}, ferric.KindStorage: {"noop", "fake"},
+		})},
+	}
+}
+
+// parts are what implementations are made of.
+type parts struct {
+	bmcs         *ipmi.Pool
+	images       *images
+	configDrives agentdriver.ConfigDrives
+	publisher    netboot.Publisher // nil while the boot services are off
+	log          *slog.Logger
+}
+
+// implementations lists every implementation by kind and name.
+func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[string]driver.Interface {
+	hw := fakeHardware(cfg)
+	pxe := func(flavor boot.Flavor) *netboot.Boot {
+		return &netboot.Boot{Flavor: flavor, Publisher: p.publisher, Files: p.images, Append: cfg.Boot.KernelAppendParams}
+	}
+	all := map[ferric.InterfaceKind]map[string]driver.Interface{
+		ferric.KindBIOS:       {"no-bios": noop.Absent{Kind: ferric.KindBIOS}},
+		ferric.KindConsole:    {"no-console": noop.Absent{Kind: ferric.KindConsole}},
+		ferric.KindFirmware:   {"no-firmware": noop.Absent{Kind: ferric.KindFirmware}},
+		ferric.KindRAID:       {"no-raid": noop.Absent{Kind: ferric.KindRAID}},
+		ferric.KindRescue:     {"no-rescue": noop.Absent{Kind: ferric.KindRescue}},
+		ferric.KindVendor:     {"no-vendor": noop.Absent{Kind: ferric.KindVendor}, "ipmitool": &ipmi.Vendor{Pool: p.bmcs}},
+		ferric.KindStorage:    {"noop": noop.Storage{}},
+		ferric.KindNetwork:    {"noop": noop.Network{}},
+		ferric.KindPower:      {"ipmitool": &ipmi.Power{Pool: p.bmcs}},
+		ferric.KindManagement: {"ipmitool": &ipmi.Management{Pool: p.bmcs}, "noop": noop.Management{}},
+		ferric.KindBoot:       {"pxe": pxe(boot.FlavorPXE), "ipxe": pxe(boot.FlavorIPXE)},
+		ferric.KindDeploy: {"direct": &agentdriver.Direct{Images: p.images, ConfigDrives: p.configDrives, Poll: agentPoll, Lost: agentLost,
+			PowerTimeout: cfg.Conductor.PowerStateChangeTimeout}},
+		ferric.KindInspect: {"agent": agentdriver.Inspect{}, "no-inspect": noop.Inspect{Absent: noop.Absent{Kind: ferric.KindInspect}}},
+	}
+	for kind, impl := range hw.Implementations() {
+		all[kind]["fake"] = impl
+	}
+	return all
+}
+
+func fakeHardware(cfg *config.Config) *fake.Hardware {
+	delay := func(d config.Delay) fake.Delay { return fake.Delay{Min: d.Min, Max: d.Max} }
+	f := cfg.Fake
+	return &fake.Hardware{PowerDelay: delay(f.PowerDelay), ManagementDelay: delay(f.ManagementDelay), BootDelay: delay(f.BootDelay),
+		DeployDelay: delay(f.DeployDelay), InspectDelay: delay(f.InspectDelay)}
+}
+
+// registry makes the registry of what is enabled.
+func registry(cfg *config.Config, p parts) (*driver.Registry, error) {
+	r := &driver.Registry{Implementations: implementations(cfg, p), Enabled: map[ferric.InterfaceKind][]string{},
+		Defaults: map[ferric.InterfaceKind]string{}}
+	for _, t := range hardwareTypes() {
+		if slices.Contains(cfg.Drivers.EnabledHardwareTypes, t.Name) {
+			r.Types = append(r.Types, t)
+		}
+	}
+	for _, i := range cfg.Drivers.Interfaces() {
+		if len(i.Enabled) > 0 {
+			r.Enabled[ferric.InterfaceKind(i.Kind)] = i.Enabled
+		}
+		if i.Default != "" {
+			r.Defaults[ferric.InterfaceKind(i.Kind)] = i.Default
+		}
+	}
+	for _, t := range r.Types {
+		for _, kind := range ferric.InterfaceKinds() {
+			if len(r.EnabledFor(t, kind)) == 0 {
+				return nil, ferric.Errorf(ferric.CodeInvalid, "drivers.enabled_%s_interfaces: leaves hardware type %s without any; it supports: %s",
+					kind, t.Name, strings.Join(t.Supports[kind], ", "))
+			}
+		}
+	}
+	return r, nil
+}
+
+// allowedValues are the names that keys of the configuration may hold, which package config cannot know.
+func allowedValues() map[string][]string {
+	allowed := map[string][]string{"inspection.hooks": conductor.HookNames()}
+	for _, t := range hardwareTypes() {
+		allowed["drivers.enabled_hardware_types"] = append(allowed["drivers.enabled_hardware_types"], t.Name)
+	}
+	for _, kind := range ferric.InterfaceKinds() {
+		var names []string
+		for _, t := range hardwareTypes() {
+			names = append(names, t.Supports[kind]...)
+		}
+		slices.Sort(names)
+		names = slices.Compact(names)
+		allowed["drivers.enabled_"+string(kind)+"_interfaces"] = names
+		allowed["drivers.default_"+string(kind)+"_interface"] = names
+	}
+	return allowed
+}

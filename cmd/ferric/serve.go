@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ferric"
+	"ferric/bus"
+	"ferric/config"
+	"ferric/obs"
+	"ferric/store"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// serveCommand runs the service until it is told to stop.
+func serveCommand(ctx context.Context, args []string, _, stderr io.Writer) int {
+	cfg, code := loadConfig("serve", args, stderr, nil)
+	if cfg == nil {
+		return code
+	}
+	log, err := obs.NewLogger(stderr, obs.LogOptions{Level: cfg.Log.Level, Format: cfg.Log.Format})
+	if err != nil {
+		return fail(stderr, err)
+	}
+	s, err := newService(ctx, cfg, log)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	if err := s.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return fail(stderr, err)
+	}
+	return 0
+}
+
+// loadConfig reads flags and configuration for a subcommand. more registers further flags. On failure the configuration is nil
+// and the exit code says what went wrong.
+func loadConfig(name string, args []string, stderr io.Writer, more func(*flag.FlagSet)) (*config.Config, int) {
+	fs := flag.NewFlagSet("ferric "+name, flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	flags := config.NewFlags(fs)
+	if more != nil {
+		more(fs)
+	}
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, 0
+		}
+		return nil, 2
+	}
+	if fs.NArg() > 0 {
+		fmt.Fprintf(stderr, "ferric %s: unexpected argument %q\n", name, fs.Arg(0))
+		return nil, 2
+	}
+	source, err := config.System(flags)
+	if err != nil {
+		return nil, fail(stderr, err)
+	}
+	source.Allowed = allowedValues()
+	cfg, err := config.Load(source)
+	if err != nil {
+		return nil, fail(stderr, err)
+	}
+	return cfg, 0
+}
+
+// healthTimeout bounds each check of /healthcheck.
+const healthTimeout = 5 * time.Second
+
+// service is everything that runs in one process, put together.
+type service struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	store   *store.Store
+	bus     *bus.Bus
+	metrics *metrics
+	health  *obs.Health
+	// parts are run until the context ends; closers are called afterwards, the last one first.
+	parts   []part
+	closers []func() error
+}
+
+// part is something that runs.
+type part struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// newService opens the database and the bus and sets up the roles. What it opened is closed again when it fails.
+func newService(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *service, err error) {
+	s = &service{cfg: cfg, log: log, metrics: newMetrics(), health: &obs.Health{}}
+	s.closers = append(s.closers, func() error { s.health.Close(); return nil })
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, ferric.Errorf(ferric.CodeInternal, "data_dir: %w", err)
+	}
+	if s.store, err = store.Open(ctx, storeConfig(cfg), log); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.store.Close)
+	if _, err := s.health.Add("database", healthTimeout, s.store.Ping); err != nil {
+		return nil, err
+	}
+	if s.bus, err = bus.Open(ctx, busConfig(cfg), log); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.bus.Close)
+	if _, err := s.health.Add("bus", healthTimeout, s.bus.Check); err != nil {
+		return nil, err
+	}
+
+	calls := newCalls(s.store, s.bus, cfg.Conductor.HeartbeatTimeout)
+	rest, err := s.setUpAPI(calls)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.HasRole("conductor") {
+		if err := s.setUpConductor(ctx, rest); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.HasRole("api") {
+		if err := s.listenAPI(ctx, rest); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func storeConfig(cfg *config.Config) store.Config {
+	c := store.Defaults()
+	c.URL, c.DataDir, c.KeyFile = string(cfg.Database.URL), cfg.DataDir, cfg.Database.KeyFile
+	c.Migrate, c.Connections = cfg.Database.AutoMigrate, cfg.Database.MaxOpenConnections
+	return c
+}
+
+func busConfig(cfg *config.Config) bus.Config {
+	b := cfg.Bus
+	return bus.Config{URL: string(b.URL), Name: cfg.Host, CredentialsFile: b.CredentialsFile, Token: string(b.Token), User: b.User,
+		Password: string(b.Password), CAFile: b.CAFile, CertFile: b.CertFile, KeyFile: b.KeyFile, Prefix: b.Prefix,
+		MaxPayload: int(b.MaxPayload), ConnectTimeout: b.ConnectTimeout, CallTimeout: b.CallTimeout, Beat: b.Beat, LostAfter: b.LostAfter}
+}
+
+// Run runs all parts until ctx ends or one of them fails, and closes what was opened.
+func (s *service) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, p := range s.parts {
+		group.Go(func() error {
+			if err := p.run(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			return nil
+		})
+	}
+	s.log.Info("Ferric is up", "version", version(), "roles", s.cfg.Roles, "api", s.cfg.API.Listen, "host", s.cfg.Host, "data_dir", s.cfg.DataDir)
+	err := group.Wait()
+	s.log.Info("Ferric stops")
+	return errors.Join(err, s.close())
+}
+
+func (s *service) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// run adds a part.
+func (s *service) run(name string, do func(ctx context.Context) error) {
+	s.parts = append(s.parts, part{name, do})
+}
+
+// path returns a path below the data directory.
+func (s *service) path(elem ...string) string {
+	return filepath.Join(append([]string{s.cfg.DataDir}, elem...)...)
+}

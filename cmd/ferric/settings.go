@@ -1,0 +1,35 @@
+package main
+
+import (
+	"ferric/conductor"
+	"ferric/config"
+)
+
+// conductorConfig gives the conductor its part of the configuration.
+func conductorConfig(cfg *config.Config) conductor.Config {
+	c, d := cfg.Conductor, cfg.Deploy
+	conf := conductor.Config{
+		Host: cfg.Host, Group: c.ConductorGroup, BootID: newBootID(),
+		Workers: c.WorkersPoolSize, ReservedWorkers: max(1, c.WorkersPoolSize*c.ReservedWorkersPoolPercentage/100),
+		LeaseTTL: c.LeaseDuration, HeartbeatInterval: c.HeartbeatInterval, HeartbeatTimeout: c.HeartbeatTimeout,
+		PowerSyncInterval: c.SyncPowerStateInterval, PowerSyncWorkers: c.SyncPowerStateWorkers,
+		PowerSyncMaxRetries: c.PowerStateSyncMaxRetries, ForcePowerState: c.ForcePowerStateDuringSync,
+		PowerTimeout: c.PowerStateChangeTimeout, SoftPowerTimeout: c.SoftPowerOffTimeout,
+		DeployCallbackTimeout: c.DeployCallbackTimeout, CleanCallbackTimeout: c.CleanCallbackTimeout,
+		InspectCallbackTimeout: c.InspectWaitTimeout, AgentTimeout: agentLost, AgentPoll: agentPoll,
+		AgentRequestTimeout: cfg.Agent.CommandTimeout, StuckInterval: c.CheckProvisionStateInterval, StuckAfter: c.StuckAfter,
+		AutomatedClean: c.AutomatedClean, MaxConcurrentDeploy: c.MaxConcurrentDeploy, MaxConcurrentClean: c.MaxConcurrentClean,
+		PowerOffAfterFail: d.PowerOffAfterDeployFailure, CleanPriorities: map[string]int{"deploy.erase_devices": 0},
+		AgentHeartbeatTimeout: cfg.Agent.HeartbeatTimeout, AgentRequireTLS: cfg.Agent.RequireTLS,
+		LogsDir: cfg.Agent.DeployLogsDir, CollectLogs: cfg.Agent.DeployLogsCollect,
+		HistoryPerNode: c.NodeHistoryMaxEntries, InspectionHooks: cfg.Inspection.Hooks,
+		AddPorts: cfg.Inspection.AddPorts, KeepPorts: cfg.Inspection.KeepPorts,
+	}
+	if d.EraseDevicesPriority != nil {
+		conf.CleanPriorities["deploy.erase_devices"] = *d.EraseDevicesPriority
+	}
+	if d.EraseDevicesMetadataPriority != nil {
+		conf.CleanPriorities["deploy.erase_devices_metadata"] = *d.EraseDevicesMetadataPriority
+	}
+	return conf
+}
