@@ -37,8 +37,11 @@ func DefaultAssets(flavors ...Flavor) []Asset {
 			Asset{Name: "reboot.c32", Package: "syslinux-common", Paths: []string{"/usr/lib/syslinux/modules/bios/reboot.c32"}},
 			Asset{Name: LoaderShimX64, Package: "shim-signed", Paths: []string{"/usr/lib/shim/shimx64.efi.signed"}},
 			Asset{Name: LoaderGRUBX64, Package: "grub-efi-amd64-signed", Paths: []string{"/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"}},
+			// The signed GRUB loads by HTTP only with this module, and only while Secure Boot is off.
+			Asset{Name: "grub/x86_64-efi/http.mod", Package: "grub-efi-amd64-bin", Paths: []string{"/usr/lib/grub/x86_64-efi/http.mod"}},
 			Asset{Name: LoaderShimARM64, Package: "shim-signed", Paths: []string{"/usr/lib/shim/shimaa64.efi.signed"}, Optional: true},
 			Asset{Name: LoaderGRUBARM64, Package: "grub-efi-arm64-signed", Paths: []string{"/usr/lib/grub/arm64-efi-signed/grubnetaa64.efi.signed"}, Optional: true},
+			Asset{Name: "grub/arm64-efi/http.mod", Package: "grub-efi-arm64-bin", Paths: []string{"/usr/lib/grub/arm64-efi/http.mod"}, Optional: true},
 		)
 	}
 	if want(FlavorIPXE) {

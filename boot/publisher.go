@@ -16,11 +16,14 @@ import (
 	"ferric"
 )
 
-// Renderer turns a Config, which is valid and of its own flavor, into the files that loaders read. A Config without
-// MACs asks for the default files. Render is pure: it may be repeated and gives the same files for the same Config.
-// It returns CodeInvalid for a Config that its loaders cannot boot.
+// Renderer writes the files that the loaders of one flavor read. Its methods are pure: they may be repeated and give
+// the same files for the same Config. No file of one Config may have the path of another's.
 type Renderer interface {
+	// Render returns the files for a Config, which is valid and of the renderer's flavor. A Config without MACs asks
+	// for the default files. It returns CodeInvalid for a Config that its loaders cannot boot.
 	Render(Config) ([]File, error)
+	// Common returns the files that are always there, such as one that leads a loader to the file for its MAC.
+	Common() []File
 }
 
 // Publisher keeps the boot configurations of nodes: it writes the files that their loaders read, answers who boots
@@ -256,6 +259,11 @@ func (p *Publisher) load() (map[string][]byte, error) {
 		return nil, ferric.Errorf(ferric.CodeInternal, "read boot state: %w", err)
 	}
 	want := map[string][]byte{}
+	for _, r := range p.renderers {
+		for _, f := range r.Common() {
+			want[f.Path] = f.Data
+		}
+	}
 	for _, e := range entries {
 		name := filepath.Join(p.nodesDir, e.Name())
 		if strings.HasPrefix(e.Name(), tmpPrefix) {

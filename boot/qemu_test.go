@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -88,6 +89,7 @@ type stackOptions struct {
 	ra      bool
 	machine func() dhcp.Machine
 	dhcp    func(*dhcp.Options)
+	files   fs.FS // served before all others
 }
 
 func newStack(t *testing.T, o stackOptions) *stack {
@@ -114,6 +116,9 @@ func newStack(t *testing.T, o stackOptions) *stack {
 	s.pub = pub
 
 	files := boot.Tree{pub.Files(), os.DirFS(loaders), os.DirFS(filepath.Join(s.dir, "extra"))}
+	if o.files != nil {
+		files = append(boot.Tree{o.files}, files...)
+	}
 	log := slog.New(slog.NewTextHandler(s.tl, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
 			return slog.Attr{}
@@ -127,14 +132,15 @@ func newStack(t *testing.T, o stackOptions) *stack {
 	if o.dhcp != nil {
 		o.dhcp(&opts)
 	}
+	cache := images(filepath.Join(s.dir, "images"))
 	type service interface {
 		Listen(context.Context) error
 		Serve(context.Context) error
 	}
 	services := []service{
 		dhcp.NewServer(opts, directory{nodeMAC, o.machine}, &dhcp.MemoryLeases{}, log, nil),
-		tftp.NewServer(tftp.Options{Address: netip.AddrPortFrom(addr, 0)}, files, log, nil),
-		http.NewServer(http.Options{Address: netip.AddrPortFrom(addr, o.port)}, files, images(filepath.Join(s.dir, "images")), log, nil),
+		tftp.NewServer(tftp.Options{Address: netip.AddrPortFrom(addr, 0)}, append(files, boot.ImageFS(cache)), log, nil),
+		http.NewServer(http.Options{Address: netip.AddrPortFrom(addr, o.port)}, files, cache, log, nil),
 	}
 	if o.ra {
 		services = append(services, ra.NewSender(ra.Options{Interface: "br0"}, log))
@@ -161,12 +167,12 @@ func newStack(t *testing.T, o stackOptions) *stack {
 // images is an image cache: a directory whose file names are the ids.
 type images string
 
-func (dir images) OpenImage(_ context.Context, id string) (http.Image, error) {
+func (dir images) OpenImage(_ context.Context, id string) (boot.Image, error) {
 	f, err := os.Open(filepath.Join(string(dir), filepath.Base(id)))
 	if err != nil {
-		return http.Image{}, ferric.Errorf(ferric.CodeNotFound, "open image: %w", err)
+		return boot.Image{}, ferric.Errorf(ferric.CodeNotFound, "open image: %w", err)
 	}
-	return http.Image{Content: f, ETag: id}, nil
+	return boot.Image{Content: f, ETag: id}, nil
 }
 
 // add puts a link to a file into the folder images or extra.

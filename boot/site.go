@@ -90,10 +90,11 @@ func PXELinuxPath(mac string) string {
 	return "pxelinux.cfg/" + BootIF(mac)
 }
 
-// GRUBPath is where a network-booted GRUB looks for the configuration of a machine; an empty MAC stands for all others.
+// GRUBPath is where a network-booted GRUB finds the configuration of a machine (grub/grub.cfg leads it there); an empty
+// MAC stands for all others.
 func GRUBPath(mac string) string {
 	if mac == "" {
-		return "grub/grub.cfg"
+		return "grub/grub.cfg-default"
 	}
 	return "grub/grub.cfg-" + BootIF(mac)
 }

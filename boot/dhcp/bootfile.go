@@ -11,31 +11,43 @@ import (
 // Client architectures (IANA "Processor Architecture Types"; 6 is IA32 by the letter, 7 and 9 are both sent by x86-64
 // firmware; 15 to 19 are the same by HTTP).
 const (
-	archBIOS        = 0
-	archEFIIA32     = 6
-	archEFIX64      = 7
-	archEFIBC       = 9
-	archEFIARM64    = 11
-	archEFIX86HTTP  = 15
-	archEFIX64HTTP  = 16
-	archEFIBCHTTP   = 17
-	archEFIARM64Web = 19
+	archBIOS         = 0
+	archEFIIA32      = 6
+	archEFIX64       = 7
+	archEFIBC        = 9
+	archEFIARM64     = 11
+	archEFIX86HTTP   = 15
+	archEFIX64HTTP   = 16
+	archEFIBCHTTP    = 17
+	archEFIARM64HTTP = 19
 )
 
-// DefaultBootFiles returns the loader for each client architecture that is served, per flavor.
+// DefaultBootFiles returns the loader for each client architecture that is served, per flavor. Flavor pxe has none for
+// UEFI HTTP boot: the distributions' signed network GRUB reads its configuration by TFTP only.
 func DefaultBootFiles() map[boot.Flavor]map[uint16]string {
 	table := func(bios, x64, arm64 string) map[uint16]string {
 		return map[uint16]string{
 			archBIOS:    bios,
 			archEFIIA32: x64, archEFIX64: x64, archEFIBC: x64,
-			archEFIX86HTTP: x64, archEFIX64HTTP: x64, archEFIBCHTTP: x64,
-			archEFIARM64: arm64, archEFIARM64Web: arm64,
+			archEFIARM64: arm64,
 		}
 	}
+	ipxe := table(boot.LoaderUndionly, boot.LoaderSNPX64, boot.LoaderSNPARM64)
+	for _, arch := range []uint16{archEFIX86HTTP, archEFIX64HTTP, archEFIBCHTTP} {
+		ipxe[arch] = boot.LoaderSNPX64
+	}
+	ipxe[archEFIARM64HTTP] = boot.LoaderSNPARM64
 	return map[boot.Flavor]map[uint16]string{
 		boot.FlavorPXE:  table(boot.LoaderPXELinux, boot.LoaderShimX64, boot.LoaderShimARM64),
-		boot.FlavorIPXE: table(boot.LoaderUndionly, boot.LoaderSNPX64, boot.LoaderSNPARM64),
+		boot.FlavorIPXE: ipxe,
 	}
+}
+
+// withoutShim leads an iPXE on UEFI past shim: shim 16 finds the GRUB that it loads through iPXE "malformed" (iPXE
+// rounds the size of the file up), and an iPXE that was not started by shim itself has no Secure Boot to keep up.
+var withoutShim = map[string]string{
+	boot.LoaderShimX64:   boot.LoaderGRUBX64,
+	boot.LoaderShimARM64: boot.LoaderGRUBARM64,
 }
 
 // bootFile returns what the client is to load: a name below TFTP or an http URL; "" for nothing. known says whether
@@ -54,6 +66,9 @@ func (h *Handler) bootFile(c client, m Machine, known bool) string {
 			return h.opts.Site.URL(boot.ScriptPath(mac))
 		}
 		file = h.files[m.Boot][c.arch]
+		if past := withoutShim[file]; past != "" && c.ipxe {
+			file = past
+		}
 	}
 	if file != "" && c.prog == programHTTP && !strings.Contains(file, "://") {
 		return h.opts.Site.URL(file)

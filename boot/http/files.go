@@ -1,7 +1,6 @@
 package http
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,20 +12,6 @@ import (
 	"ferric"
 	"ferric/boot"
 )
-
-// Image is an open image file. The server closes Content.
-type Image struct {
-	Content io.ReadSeekCloser
-	ModTime time.Time
-	ETag    string // an entity tag's text without quotes, such as a checksum; optional
-}
-
-// Images opens image files of the cache.
-type Images interface {
-	// OpenImage opens the image with the opaque id, or returns CodeNotFound. It should not download anything: a machine
-	// is waiting.
-	OpenImage(ctx context.Context, id string) (Image, error)
-}
 
 // serveFile serves a loader or a machine's file.
 func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -10,9 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"io/fs"
-
 	"ferric"
+	"ferric/boot"
 )
 
 // Options are the settings of a Server.
@@ -43,7 +43,7 @@ type Observer interface {
 type Server struct {
 	opts   Options
 	files  fs.FS
-	images Images
+	images boot.Images
 	log    *slog.Logger
 	obs    Observer
 	mux    *http.ServeMux
@@ -54,10 +54,10 @@ type Server struct {
 
 // NewServer returns a server of files and images; images and obs may be nil. Whatever files opens is handed out, so it
 // should be a boot.Tree.
-func NewServer(opts Options, files fs.FS, images Images, log *slog.Logger, obs Observer) *Server {
+func NewServer(opts Options, files fs.FS, images boot.Images, log *slog.Logger, obs Observer) *Server {
 	s := &Server{opts: opts.defaults(), files: files, images: images, log: log, obs: obs, mux: http.NewServeMux()}
 	s.mux.Handle("/", s.observed(s.serveFile))
-	s.mux.Handle("/images/{id}", s.observed(s.serveImage))
+	s.mux.Handle("/"+boot.ImageFolder+"/{id}", s.observed(s.serveImage))
 	return s
 }
 

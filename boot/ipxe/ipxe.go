@@ -36,6 +36,20 @@ func (r Renderer) Render(cfg boot.Config) ([]boot.File, error) {
 	return files, nil
 }
 
+// Common implements boot.Renderer: ipxe/boot.ipxe, which leads an iPXE from elsewhere (a USB stick, a DHCP server with one
+// boot file for all) to the script for its MAC.
+func (r Renderer) Common() []boot.File {
+	return []boot.File{{Path: "ipxe/boot.ipxe", Data: []byte(fmt.Sprintf(dispatch, r.Site.URL(""), r.Site.URL(boot.ScriptPath(""))))}}
+}
+
+const dispatch = `#!ipxe
+chain --autofree %sipxe/${netX/mac:hexhyp}/boot.ipxe ||
+chain --autofree %s ||
+echo Ferric: there is nothing to boot for ${netX/mac}; going on with the next boot device in 5 seconds
+sleep 5
+exit 1
+`
+
 func (r Renderer) script(cfg boot.Config, mac string) string {
 	head := "#!ipxe\n# node " + cfg.NodeUUID + "\n"
 	if cfg.Mode == boot.ModeLocal {

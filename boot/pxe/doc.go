@@ -3,8 +3,8 @@
 //
 // The loaders come by TFTP; they then load kernel and initramfs by HTTP. A BIOS machine gets lpxelinux.0, the PXELINUX
 // that speaks HTTP; it reads pxelinux.cfg/01-MAC. A UEFI machine gets shim and Debian's signed network GRUB; it reads
-// grub/grub.cfg-01-MAC. Both read a default file where there is none for their MAC, which is how machines that nobody
-// knows are booted.
+// grub/grub.cfg, which leads it to grub/grub.cfg-01-MAC. Both read a default file where there is none for their MAC,
+// which is how machines that nobody knows are booted.
 //
 // # Concurrency
 //

@@ -47,6 +47,11 @@ func (r Renderer) Render(cfg boot.Config) ([]boot.File, error) {
 	return files, nil
 }
 
+// Common implements boot.Renderer: the file that leads GRUB to the file for its MAC. PXELINUX finds its own.
+func (r Renderer) Common() []boot.File {
+	return []boot.File{{Path: "grub/grub.cfg", Data: []byte(grubDispatch)}}
+}
+
 // pxelinux renders a configuration for PXELINUX 6. Its language has one directive per line; a kernel command line
 // goes to the end of its line as it is. With no MAC, SYSAPPEND 2 lets PXELINUX add BOOTIF.
 func (r Renderer) pxelinux(cfg boot.Config, mac string) string {
@@ -65,13 +70,17 @@ func (r Renderer) pxelinux(cfg boot.Config, mac string) string {
 	return b.String()
 }
 
-// grubFile returns the name of an http URL in GRUB's notation, (http,host:port)/path.
-func grubFile(ref string) (string, error) {
-	u, err := url.Parse(ref)
+// grubFiles returns the names that GRUB has for a kernel's or initrd's address: (http,host:port)/path, and for a file
+// of the site's own also (tftp,address)/path.
+func (r Renderer) grubFiles(ref string) (byHTTP, byTFTP string, err error) {
+	u, err := url.Parse(r.Site.Resolve(ref))
 	if err != nil {
-		return "", ferric.Errorf(ferric.CodeInvalid, "boot address %q: %w", ref, err)
+		return "", "", ferric.Errorf(ferric.CodeInvalid, "boot address %q: %w", ref, err)
 	}
-	return fmt.Sprintf("(http,%s)%s", u.Host, u.RequestURI()), nil
+	if "http://"+u.Host == r.Site.HTTP {
+		byTFTP = fmt.Sprintf("(tftp,%s)%s", r.Site.TFTP, u.RequestURI())
+	}
+	return fmt.Sprintf("(http,%s)%s", u.Host, u.RequestURI()), byTFTP, nil
 }
 
 // grub renders a configuration for GRUB 2.06. Every value is a single-quoted word, in which GRUB expands nothing;
@@ -83,41 +92,53 @@ func (r Renderer) grub(cfg boot.Config, mac string) (string, error) {
 		b.WriteString(grubLocal)
 		return b.String(), nil
 	}
-	kernel, err := grubFile(r.Site.Resolve(cfg.Kernel))
+	kernelHTTP, kernelTFTP, err := r.grubFiles(cfg.Kernel)
 	if err != nil {
 		return "", err
 	}
-	initrd, err := grubFile(r.Site.Resolve(cfg.Initrd))
+	initrdHTTP, initrdTFTP, err := r.grubFiles(cfg.Initrd)
 	if err != nil {
 		return "", err
 	}
 	bootif := "'BOOTIF=" + boot.BootIF(mac) + "'"
 	if mac == "" {
-		bootif = "BOOTIF=01-$mac"
-		b.WriteString(grubMAC)
+		bootif = `"BOOTIF=01-$mac"` // grubDispatch has set mac
 	}
 	var args strings.Builder
 	for _, word := range strings.Fields(cfg.Cmdline) {
 		args.WriteString(" '" + word + "'")
 	}
 	args.WriteString(" " + bootif)
-	fmt.Fprintf(&b, grubRamdisk, kernel, args.String(), initrd)
+	b.WriteString("for try in 1 2 3 4 5; do\n  echo \"Ferric: loading the deploy ramdisk, try $try of 5\"\n")
+	fmt.Fprintf(&b, grubLoad, kernelHTTP, args.String(), initrdHTTP)
+	if kernelTFTP != "" && initrdTFTP != "" {
+		fmt.Fprintf(&b, grubLoad, kernelTFTP, args.String(), initrdTFTP)
+	}
+	b.WriteString(grubGiveUp)
 	return b.String(), nil
 }
 
-// grubMAC sets mac to the address of the booting NIC with hyphens, as BOOTIF wants it.
-const grubMAC = `regexp --set=1:a --set=2:b --set=3:c --set=4:d --set=5:e --set=6:f '(..):(..):(..):(..):(..):(..)' "$net_default_mac"
+// grubDispatch is the file that Debian's network GRUB always reads. It knows the booting NIC as net_default_mac.
+// A machine's file does not return; if there is none, source says so and goes on. (The test -e does not work over TFTP.)
+const grubDispatch = `regexp --set=1:a --set=2:b --set=3:c --set=4:d --set=5:e --set=6:f '(..):(..):(..):(..):(..):(..)' "$net_default_mac"
 set mac="$a-$b-$c-$d-$e-$f"
+source "/grub/grub.cfg-01-$mac"
+source /grub/grub.cfg-default
+echo "Ferric: there is nothing to boot for $net_default_mac; going on with the next boot device in 5 s"
+sleep 5
+exit
 `
 
-const grubRamdisk = `for try in 1 2 3 4 5; do
-  echo "Ferric: loading the deploy ramdisk, try $try of 5"
-  if linux '%s'%s; then
+// grubLoad is one way to load; if it succeeds nothing after it runs. TFTP comes after HTTP since it is slower, but under
+// Secure Boot the signed GRUB refuses to load its HTTP module.
+const grubLoad = `  if linux '%s'%s; then
     if initrd '%s'; then
       boot
     fi
   fi
-  sleep 5
+`
+
+const grubGiveUp = `  sleep 5
 done
 echo 'Ferric: the deploy ramdisk could not be loaded; restarting in 30 s'
 sleep 30
