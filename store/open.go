@@ -174,7 +174,7 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Close lets go of the database. Calls under way fail.
+// Close lets go of the database. Calls under way fail. It may be repeated.
 func (s *Store) Close() error {
 	var errs []error
 	if s.r != s.w {
@@ -182,7 +182,9 @@ func (s *Store) Close() error {
 	}
 	errs = append(errs, s.w.Close())
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		if err := s.lock.Close(); !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
