@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"time"
 
@@ -186,9 +187,14 @@ func (a *agentConn) Ask(ctx context.Context, name string, params map[string]any)
 }
 
 // agentNode is the node as agents are told of it: without credentials.
-func agentNode(n *ferric.Node) map[string]any {
+func (c *Conductor) agentNode(n *ferric.Node) map[string]any {
+	internal := maps.Clone(n.InternalInfo)
+	if internal == nil {
+		internal = map[string]any{}
+	}
+	maps.Copy(internal, c.EraseSettings)
 	return map[string]any{"uuid": n.UUID, "name": n.Name, "properties": n.Properties, "instance_info": publicInstanceInfo(n),
-		"driver_internal_info": n.InternalInfo, "provision_state": n.ProvisionState,
+		"driver_internal_info": internal, "provision_state": n.ProvisionState,
 		"target_provision_state": n.TargetProvisionState, "raid_config": n.RAIDConfig, "target_raid_config": n.TargetRAIDConfig,
 		"driver": n.Driver, "resource_class": n.ResourceClass, "extra": n.Extra}
 }

@@ -31,7 +31,7 @@ func (c *Conductor) automatedClean(n *ferric.Node) bool {
 func (c *Conductor) planClean(ctx context.Context, t *driver.Task, a rpc.ProvisionArgs, event state.Event, target ferric.ProvisionState) (*flow.Operation, flow.Mutate, error) {
 	n := t.Node
 	manual := event == state.Clean
-	if n.Maintenance {
+	if n.Maintenance && !c.CleanInMaintenance {
 		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "The %s operation can't be performed on node %s because it's in maintenance mode.", a.Target, n.UUID)
 	}
 	if event == state.Provide && n.Retired {

@@ -100,7 +100,7 @@ func New(c Config, d Deps) (*Conductor, error) {
 	co.hooks = hooks
 	co.runner = flow.New(flow.Config{
 		Ledger: d.Store, Owner: c.Host, Programs: co.programs(), Owns: co.owns, Workers: c.Workers, Reserved: c.ReservedWorkers,
-		LeaseTTL: c.LeaseTTL, Log: d.Log,
+		LeaseTTL: c.LeaseTTL, LockWait: c.LockWait, Log: d.Log,
 		Observe: func(op *flow.Operation, s *flow.Step) {
 			d.Metrics.StepEnded(op.Kind, s.Interface+"."+s.Name, string(s.Status), s.EndedAt.Sub(s.StartedAt))
 		},
@@ -171,8 +171,10 @@ func (c *Conductor) prune(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := c.Store.PruneOperations(ctx, operationsKept)
-	return err
+	if _, err := c.Store.PruneOperations(ctx, operationsKept); err != nil {
+		return err
+	}
+	return c.pruneLogs(time.Now())
 }
 
 func (c *Conductor) announce(ctx context.Context) error {

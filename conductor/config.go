@@ -34,28 +34,39 @@ type Config struct {
 	StuckAfter             time.Duration
 
 	AutomatedClean      bool
-	MaxConcurrentDeploy int // 0: no limit
+	CleanInMaintenance  bool          // nodes in maintenance may be cleaned and provided
+	DeleteAvailable     bool          // available nodes may be deleted
+	LockWait            time.Duration // how long a call waits for a node that somebody else works on
+	MaxConcurrentDeploy int           // 0: no limit
 	MaxConcurrentClean  int
 	PowerOffAfterFail   bool // power a machine off after a failed deploy
 
 	// CleanPriorities overrides the priorities of clean steps, "interface.step" → priority; 0 leaves a step out.
 	CleanPriorities map[string]int
 
+	// EraseSettings are told to agents with the node, in driver_internal_info: how to erase.
+	EraseSettings map[string]any
+
 	DeployKernel  string // the ramdisk of nodes that name none
 	DeployRamdisk string
-	RamdiskAPIURL string // where agents reach the API
-	RamdiskParams map[string]string
+	// KernelByArch and RamdiskByArch win over them for nodes with the properties/cpu_arch.
+	KernelByArch, RamdiskByArch map[string]string
+	RamdiskAPIURL               string // where agents reach the API
+	RamdiskParams               map[string]string
 
 	AgentHeartbeatTimeout time.Duration // told to the agents
 	AgentRequireTLS       bool
 	AgentRequestTimeout   time.Duration // one request to an agent
 	LogsDir               string        // where ramdisk logs are kept
 	CollectLogs           string        // always, on_failure, never
+	LogsKeep              time.Duration // age at which they are removed; 0: never
 
-	HistoryPerNode  int
-	InspectionHooks []string
-	AddPorts        string // all, active, pxe, disabled
-	KeepPorts       string // all, present, added
+	HistoryPerNode   int
+	InspectionHooks  []string
+	AddPorts         string // all, active, pxe, disabled
+	KeepPorts        string // all, present, added
+	UpdatePXEEnabled bool   // ports' pxe_enabled follows what booted
+	InspectPowerOff  bool   // machines are powered off after inspection
 }
 
 // Validate checks what the conductor cannot work without.

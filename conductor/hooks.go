@@ -93,15 +93,21 @@ func enrollPorts(ctx context.Context, f *Findings) error {
 	for _, p := range f.Task.Ports {
 		have[p.Address] = p
 	}
-	seen := map[string]bool{}
+	seen, wanted := map[string]bool{}, map[string]bool{}
 	for _, i := range f.Inventory.Interfaces {
 		mac := strings.ToLower(i.MACAddress)
 		if mac == "" || seen[mac] {
 			continue
 		}
-		seen[mac] = true
 		boot := f.isBootNIC(i)
-		if have[mac] != nil || f.AddPorts == "disabled" || f.AddPorts == "pxe" && !boot || f.AddPorts == "active" && !i.HasCarrier {
+		seen[mac], wanted[mac] = true, f.AddPorts == "all" || f.AddPorts == "pxe" && boot || f.AddPorts == "active" && i.HasCarrier
+		if p := have[mac]; p != nil {
+			if err := f.updatePXE(ctx, p, boot); err != nil {
+				return err
+			}
+			continue
+		}
+		if !wanted[mac] {
 			continue
 		}
 		err := f.Store.CreatePort(ctx, &ferric.Port{UUID: uuid.NewString(), NodeUUID: f.Task.Node.UUID, Address: mac, PXEEnabled: boot})
@@ -114,17 +120,23 @@ func enrollPorts(ctx context.Context, f *Findings) error {
 		}
 		f.portsAdded++
 	}
-	if f.KeepPorts != "present" {
-		return nil
-	}
 	for mac, p := range have {
-		if !seen[mac] {
+		if f.KeepPorts == "present" && !seen[mac] || f.KeepPorts == "added" && !wanted[mac] {
 			if err := f.Store.DeletePort(ctx, p.UUID); err != nil && !ferric.IsCode(err, ferric.CodeNotFound) {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// updatePXE lets a port's pxe_enabled follow whether the machine booted from it, where one card is known to have.
+func (f *Findings) updatePXE(ctx context.Context, p *ferric.Port, boot bool) error {
+	if !f.UpdatePXE || p.PXEEnabled == boot || f.Inventory.Boot.PXEInterface == "" {
+		return nil
+	}
+	_, err := f.Store.UpdatePort(ctx, p.UUID, 0, func(p *ferric.Port) error { p.PXEEnabled = boot; return nil })
+	return err
 }
 
 func architecture(_ context.Context, f *Findings) error {

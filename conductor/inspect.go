@@ -108,7 +108,7 @@ func (c *Conductor) processInventory(ctx context.Context, t *driver.Task) (flow.
 	if err != nil {
 		return flow.Outcome{}, err
 	}
-	f := &Findings{Task: t, Store: c.Store, AddPorts: c.AddPorts, KeepPorts: c.KeepPorts, PluginData: map[string]any{}}
+	f := &Findings{Task: t, Store: c.Store, AddPorts: c.AddPorts, KeepPorts: c.KeepPorts, UpdatePXE: c.UpdatePXEEnabled, PluginData: map[string]any{}}
 	if err := json.Unmarshal(stored.Inventory, &f.Inventory); err != nil {
 		return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "the inventory cannot be read: %w", err)
 	}
@@ -142,10 +142,12 @@ func (c *Conductor) processInventory(ctx context.Context, t *driver.Task) (flow.
 	})
 }
 
-// endInspection powers the machine off and takes it out of the ramdisk.
+// endInspection takes the machine out of the ramdisk, powered off unless it is to stay on.
 func (c *Conductor) endInspection(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	if err := c.powerOff(ctx, t); err != nil {
-		return flow.Outcome{}, err
+	if c.InspectPowerOff {
+		if err := c.powerOff(ctx, t); err != nil {
+			return flow.Outcome{}, err
+		}
 	}
 	return flow.Done(nil), c.leaveRamdisk(ctx, t, driver.ForInspection)
 }
@@ -159,6 +161,7 @@ type Findings struct {
 	Properties          map[string]any // set on the node when all hooks are done
 	BootMode            string
 	AddPorts, KeepPorts string
+	UpdatePXE           bool // ports' pxe_enabled follows what booted
 	portsAdded          int
 }
 

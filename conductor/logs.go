@@ -56,6 +56,25 @@ func (c *Conductor) collectLogs(ctx context.Context, t *driver.Task) (flow.Outco
 	})
 }
 
+// pruneLogs removes ramdisk logs that are older than LogsKeep.
+func (c *Conductor) pruneLogs(now time.Time) error {
+	if c.LogsKeep <= 0 {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(c.LogsDir, "*.tar.gz"))
+	if err != nil {
+		return ferric.Errorf(ferric.CodeInternal, "look for old ramdisk logs: %w", err)
+	}
+	for _, f := range files {
+		if info, err := os.Stat(f); err == nil && now.Sub(info.ModTime()) > c.LogsKeep {
+			if err := os.Remove(f); err != nil && !os.IsNotExist(err) {
+				return ferric.Errorf(ferric.CodeInternal, "remove old ramdisk logs: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
 func (c *Conductor) keepLogs(t *driver.Task, logs agentapi.Logs) (string, error) {
 	data, err := base64.StdEncoding.DecodeString(logs.SystemLogs)
 	if err != nil {

@@ -122,7 +122,7 @@ func (c *Conductor) destroyNode(ctx context.Context, a rpc.NodeRef) error {
 			return ferric.Errorf(ferric.CodeForbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted.", n.UUID)
 		case n.InstanceID != "" && !n.Maintenance:
 			return ferric.Errorf(ferric.CodeConflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceID)
-		case !state.DeleteAllowed(n.ProvisionState) && !n.Maintenance:
+		case (!state.DeleteAllowed(n.ProvisionState) || n.ProvisionState == ferric.Available && !c.DeleteAvailable) && !n.Maintenance:
 			return ferric.Errorf(ferric.CodeInvalid, `Can not delete node "%s" while it is in provision state "%s". Valid provision states to perform deletion are: manageable, enroll, adopt failed, available. Or set it into maintenance first.`,
 				n.UUID, n.ProvisionState)
 		}

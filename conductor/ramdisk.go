@@ -93,6 +93,13 @@ func (c *Conductor) prepareRamdisk(ctx context.Context, t *driver.Task, purpose 
 	}
 	boot := driver.RamdiskBoot{Kernel: c.DeployKernel, Ramdisk: c.DeployRamdisk, Purpose: string(purpose),
 		Params: map[string]string{"ipa-api-url": c.RamdiskAPIURL}}
+	arch, _ := t.Node.Properties["cpu_arch"].(string)
+	if v := c.KernelByArch[arch]; v != "" {
+		boot.Kernel = v
+	}
+	if v := c.RamdiskByArch[arch]; v != "" {
+		boot.Ramdisk = v
+	}
 	if v, _ := t.Node.DriverInfo["deploy_kernel"].(string); v != "" {
 		boot.Kernel = v
 	}
@@ -138,7 +145,7 @@ func (c *Conductor) agentStep(phase driver.Phase) stepCode {
 		name := string(phase) + ".execute_" + string(phase) + "_step"
 		params := map[string]any{
 			"step": agentapi.Step{Step: s.Name, Interface: s.Interface, Priority: s.Priority, Args: s.Args},
-			"node": agentNode(t.Node), "ports": agentPorts(t.Ports),
+			"node": c.agentNode(t.Node), "ports": agentPorts(t.Ports),
 		}
 		var plan agentPlan
 		if err := json.Unmarshal(t.Flow.Op.Params, &plan); err == nil && plan.AgentVersions != nil {

@@ -31,7 +31,7 @@ func driverSteps(set *driver.Set, m *driver.Machine, phase driver.Phase) []flow.
 // agentSteps asks the agent for its steps in a phase and keeps its versions with the operation.
 func (c *Conductor) agentSteps(ctx context.Context, t *driver.Task, phase driver.Phase) ([]flow.Step, error) {
 	name := string(phase) + ".get_" + string(phase) + "_steps"
-	raw, err := t.Agent.Ask(ctx, name, map[string]any{"node": agentNode(t.Node), "ports": agentPorts(t.Ports)})
+	raw, err := t.Agent.Ask(ctx, name, map[string]any{"node": c.agentNode(t.Node), "ports": agentPorts(t.Ports)})
 	if err != nil {
 		return nil, ferric.Errorf(ferric.ErrorCode(err), "ask the agent for its %s steps: %w", phase, err)
 	}

@@ -10,33 +10,28 @@ type Conductor struct {
 	LeaseDuration                 time.Duration `toml:"lease_duration" default:"30s" min:"3s" max:"10m" help:"How long a conductor holds a node without renewing. After its death another one can go on this much later."`
 	HeartbeatInterval             time.Duration `toml:"heartbeat_interval" default:"10s" min:"1s" max:"10m" help:"Time between a conductor's entries in the database that it is alive."`
 	HeartbeatTimeout              time.Duration `toml:"heartbeat_timeout" default:"60s" min:"2s" max:"1h" help:"Age of the last entry after which a conductor counts as down in the API."`
-	GracefulShutdownTimeout       time.Duration `toml:"graceful_shutdown_timeout" default:"60s" min:"0s" max:"1h" help:"How long the end of the process waits for steps under way. Operations go on at the next start or on another conductor."`
 
-	SyncPowerStateInterval       time.Duration `toml:"sync_power_state_interval" default:"60s" min:"0s" max:"24h" help:"Time between two looks at the power state of every node. 0s: never."`
-	SyncPowerStateWorkers        int           `toml:"sync_power_state_workers" default:"8" min:"1" max:"1000" help:"Nodes whose power state is read at the same time."`
-	ForcePowerStateDuringSync    bool          `toml:"force_power_state_during_sync" default:"true" help:"Whether a machine that is on or off against the record is set to the recorded state; else the record is corrected."`
-	PowerStateSyncMaxRetries     int           `toml:"power_state_sync_max_retries" default:"3" min:"0" max:"1000" help:"Failed looks in a row after which a node goes into maintenance with the fault power failure."`
-	PowerStateChangeTimeout      time.Duration `toml:"power_state_change_timeout" default:"60s" min:"2s" max:"1h" help:"How long a change of the power state may take."`
-	PowerFailureRecoveryInterval time.Duration `toml:"power_failure_recovery_interval" default:"300s" min:"0s" max:"24h" help:"Time between two tries to reach nodes with the fault power failure. 0s: never."`
-	SoftPowerOffTimeout          time.Duration `toml:"soft_power_off_timeout" default:"600s" min:"1s" max:"24h" help:"How long a machine may take to shut down by itself."`
+	SyncPowerStateInterval    time.Duration `toml:"sync_power_state_interval" default:"60s" min:"0s" max:"24h" help:"Time between two looks at the power state of every node. 0s: never."`
+	SyncPowerStateWorkers     int           `toml:"sync_power_state_workers" default:"8" min:"1" max:"1000" help:"Nodes whose power state is read at the same time."`
+	ForcePowerStateDuringSync bool          `toml:"force_power_state_during_sync" default:"true" help:"Whether a machine that is on or off against the record is set to the recorded state; else the record is corrected."`
+	PowerStateSyncMaxRetries  int           `toml:"power_state_sync_max_retries" default:"3" min:"0" max:"1000" help:"Failed looks in a row after which a node goes into maintenance with the fault power failure."`
+	PowerStateChangeTimeout   time.Duration `toml:"power_state_change_timeout" default:"60s" min:"2s" max:"1h" help:"How long a change of the power state may take."`
+	SoftPowerOffTimeout       time.Duration `toml:"soft_power_off_timeout" default:"600s" min:"1s" max:"24h" help:"How long a machine may take to shut down by itself."`
 
 	DeployCallbackTimeout       time.Duration `toml:"deploy_callback_timeout" default:"1800s" min:"0s" max:"168h" help:"Silence of the agent after which a deployment fails. 0s: never."`
 	CleanCallbackTimeout        time.Duration `toml:"clean_callback_timeout" default:"1800s" min:"0s" max:"168h" help:"The same for cleaning."`
 	InspectWaitTimeout          time.Duration `toml:"inspect_wait_timeout" default:"1800s" min:"0s" max:"168h" help:"The same for inspection."`
-	RescueCallbackTimeout       time.Duration `toml:"rescue_callback_timeout" default:"1800s" min:"0s" max:"168h" help:"The same for rescue."`
-	ServiceCallbackTimeout      time.Duration `toml:"service_callback_timeout" default:"1800s" min:"0s" max:"168h" help:"The same for servicing."`
 	CheckProvisionStateInterval time.Duration `toml:"check_provision_state_interval" default:"60s" min:"1s" max:"24h" help:"Time between two searches for operations whose agent is silent."`
 	StuckAfter                  time.Duration `toml:"stuck_after" default:"1h" min:"1m" max:"720h" help:"Time without progress after which an operation that nobody waits for counts as stuck, which is logged and counted."`
 
 	AutomatedClean              bool          `toml:"automated_clean" default:"true" help:"Whether machines are cleaned on the way to available. A node's own automated_clean wins."`
-	AllowProvisioningInMaint    bool          `toml:"allow_provisioning_in_maintenance" default:"true" help:"Whether nodes in maintenance may be deployed, cleaned and so on."`
+	AllowProvisioningInMaint    bool          `toml:"allow_provisioning_in_maintenance" default:"true" help:"Whether nodes in maintenance may be cleaned and made available. They are never deployed."`
 	AllowDeletingAvailableNodes bool          `toml:"allow_deleting_available_nodes" default:"true" help:"Whether nodes in the state available may be deleted."`
 	MaxConcurrentDeploy         int           `toml:"max_concurrent_deploy" default:"250" min:"1" max:"100000" help:"Most nodes in deployment at the same time, over all conductors."`
 	MaxConcurrentClean          int           `toml:"max_concurrent_clean" default:"50" min:"1" max:"100000" help:"Most nodes in cleaning at the same time, over all conductors."`
 	NodeLockedRetryAttempts     int           `toml:"node_locked_retry_attempts" default:"3" min:"0" max:"1000" help:"How often a request tries again to take a node that is locked."`
 	NodeLockedRetryInterval     time.Duration `toml:"node_locked_retry_interval" default:"1s" min:"10ms" max:"1m" help:"Time between these tries."`
-	NodeHistory                 bool          `toml:"node_history" default:"true" help:"Whether what happens to a node is kept in its history."`
-	NodeHistoryMaxEntries       int           `toml:"node_history_max_entries" default:"300" min:"0" max:"1000000" help:"Entries kept per node; older ones are removed. 0: all."`
+	NodeHistoryMaxEntries       int           `toml:"node_history_max_entries" default:"300" min:"0" max:"1000000" help:"Entries of its history that are kept per node; older ones are removed. 0: all."`
 }
 
 func (c *Conductor) contradictions(report reporter) {
@@ -57,5 +52,4 @@ type Deploy struct {
 	ShredFinalOverwriteWithZeros bool   `toml:"shred_final_overwrite_with_zeros" default:"true" help:"Whether zeros are written last."`
 	DiskErasureConcurrency       int    `toml:"disk_erasure_concurrency" default:"4" min:"1" max:"1000" help:"Disks of one machine that are erased at the same time."`
 	PowerOffAfterDeployFailure   bool   `toml:"power_off_after_deploy_failure" default:"true" help:"Whether a machine is switched off when its deployment failed."`
-	PostDeployPowerStateRetries  int    `toml:"post_deploy_get_power_state_retries" default:"6" min:"0" max:"1000" help:"How often, every five seconds, Ferric looks whether the machine has shut down by itself after the image is written, before it is switched off."`
 }

@@ -358,7 +358,7 @@ func TestRefusalsOfEnvironmentAndFlags(t *testing.T) {
 
 func TestForeignVariablesAreLetPass(t *testing.T) {
 	_, err := config.Load(config.Source{Hostname: "h", Environ: []string{
-		"FERRIC_TEST_POSTGRES=x", "FERRIC_LAB_DIR=x", "FERRIC_SERVICE_HOST=10.0.0.1", "FERRIC_SERVICE_PORT=80", "FERRIC_PORT=tcp://x",
+		"FERRIC_TEST_POSTGRES=x", "FERRIC_CACHE=/x", "FERRIC_QEMU=1", "FERRIC_LAB_DIR=x", "FERRIC_SERVICE_HOST=10.0.0.1", "FERRIC_SERVICE_PORT=80", "FERRIC_PORT=tcp://x",
 		"FERRIC_PORT_6385_TCP_ADDR=x", "FERRIC_API_SERVICE_PORT_HTTP=x", "FERRIC_API_PORT_80_TCP=x", "NOFERRIC_X=1",
 	}})
 	if err != nil {

@@ -85,13 +85,8 @@ type IPMI struct {
 type Fake struct {
 	PowerDelay      Delay `toml:"power_delay" default:"0s" help:"Power interface."`
 	BootDelay       Delay `toml:"boot_delay" default:"0s" help:"Boot interface."`
-	DeployDelay     Delay `toml:"deploy_delay" default:"0s" help:"Deploy interface."`
-	VendorDelay     Delay `toml:"vendor_delay" default:"0s" help:"Vendor interface."`
+	DeployDelay     Delay `toml:"deploy_delay" default:"0s" help:"Deploy steps of the deploy interface."`
+	CleanDelay      Delay `toml:"clean_delay" default:"0s" help:"Clean steps of the deploy interface."`
 	ManagementDelay Delay `toml:"management_delay" default:"0s" help:"Management interface."`
 	InspectDelay    Delay `toml:"inspect_delay" default:"0s" help:"Inspect interface."`
-	RAIDDelay       Delay `toml:"raid_delay" default:"0s" help:"RAID interface."`
-	BIOSDelay       Delay `toml:"bios_delay" default:"0s" help:"BIOS interface."`
-	StorageDelay    Delay `toml:"storage_delay" default:"0s" help:"Storage interface."`
-	RescueDelay     Delay `toml:"rescue_delay" default:"0s" help:"Rescue interface."`
-	FirmwareDelay   Delay `toml:"firmware_delay" default:"0s" help:"Firmware interface."`
 }

@@ -4,17 +4,15 @@ import "time"
 
 // Image is the section [image].
 type Image struct {
-	CacheDir                 string        `toml:"cache_dir" default:"{data_dir}/images" check:"path" help:"Directory of the image cache."`
-	CacheSize                Size          `toml:"cache_size" default:"20GiB" min:"0B" max:"1PiB" help:"Size that the cache is kept under by removing what was used longest ago. Images in use stay."`
-	CacheTTL                 time.Duration `toml:"cache_ttl" default:"168h" min:"0s" max:"8760h" help:"Time without use after which an image is removed. 0s: never."`
-	PermittedImageFormats    []string      `toml:"permitted_image_formats" default:"raw,gpt,qcow2,iso" values:"raw|gpt|qcow2|iso" check:"nonempty" help:"Formats that images may have, by their contents. gpt is a raw disk image with a partition table."`
-	FileURLAllowedPaths      []string      `toml:"file_url_allowed_paths" default:"{data_dir}/user-images" check:"path" help:"Directories that file:// images may be in. Empty: none."`
-	ImageDownloadConcurrency int           `toml:"image_download_concurrency" default:"20" min:"1" max:"1000" help:"Images that are fetched into the cache at the same time."`
-	CAFile                   string        `toml:"ca_file" check:"path" help:"PEM file with the authorities that sign image servers' certificates. Empty: the system's."`
-	Insecure                 bool          `toml:"insecure" default:"false" help:"Whether certificates of image servers are not checked at all. Checksums are."`
-	ConnectTimeout           time.Duration `toml:"connect_timeout" default:"60s" min:"1s" max:"1h" help:"How long an image server may take to begin its answer."`
-	StallTimeout             time.Duration `toml:"stall_timeout" default:"60s" min:"1s" max:"1h" help:"How long a download may stand still before it is tried again."`
-	DownloadRetries          int           `toml:"download_retries" default:"3" min:"0" max:"100" help:"How often a broken download is resumed."`
+	CacheDir              string        `toml:"cache_dir" default:"{data_dir}/images" check:"path" help:"Directory of the image cache."`
+	CacheSize             Size          `toml:"cache_size" default:"20GiB" min:"0B" max:"1PiB" help:"Size that the cache is kept under by removing what was used longest ago. Images in use stay."`
+	CacheTTL              time.Duration `toml:"cache_ttl" default:"168h" min:"0s" max:"8760h" help:"Time without use after which an image is removed. 0s: never."`
+	PermittedImageFormats []string      `toml:"permitted_image_formats" default:"raw,gpt,qcow2,iso" values:"raw|gpt|qcow2|iso" check:"nonempty" help:"Formats that images may have, by their contents. gpt is a raw disk image with a partition table."`
+	FileURLAllowedPaths   []string      `toml:"file_url_allowed_paths" default:"{data_dir}/user-images" check:"path" help:"Directories that file:// images may be in. Empty: none."`
+	CAFile                string        `toml:"ca_file" check:"path" help:"PEM file with the authorities that sign image servers' certificates. Empty: the system's."`
+	Insecure              bool          `toml:"insecure" default:"false" help:"Whether certificates of image servers are not checked at all. Checksums are."`
+	ConnectTimeout        time.Duration `toml:"connect_timeout" default:"60s" min:"1s" max:"1h" help:"How long an image server may take to begin its answer."`
+	StallTimeout          time.Duration `toml:"stall_timeout" default:"60s" min:"1s" max:"1h" help:"How long a download may stand still before it is tried again."`
 }
 
 // Agent is the section [agent].
@@ -23,8 +21,7 @@ type Agent struct {
 	RequireTLS          bool          `toml:"require_tls" default:"true" help:"Whether agents must offer their command API by HTTPS."`
 	ExternalCallbackURL string        `toml:"external_callback_url" check:"httpurl" help:"Base URL of the API as agents reach it. Empty: derived from the provisioning address."`
 	CommandTimeout      time.Duration `toml:"command_timeout" default:"60s" min:"1s" max:"1h" help:"How long an agent may take to answer a request."`
-	MaxCommandAttempts  int           `toml:"max_command_attempts" default:"3" min:"1" max:"100" help:"How often a request to an agent is tried."`
-	ImageDownloadSource string        `toml:"image_download_source" default:"http" values:"http|local" help:"Where an agent gets http(s) images from: http is the image's own server, local the conductor's cache. file:// images always come from the cache. A node's driver_info/image_download_source wins."`
+	ImageDownloadSource string        `toml:"image_download_source" default:"local" values:"http|local" help:"Where an agent gets http(s) images from: local is the conductor's cache, where an image is fetched and verified once, before a machine is touched; http is the image's own server. file:// images always come from the cache. A node's driver_info/image_download_source wins."`
 	DeployLogsCollect   string        `toml:"deploy_logs_collect" default:"on_failure" values:"on_failure|always|never" help:"When the logs of the deploy ramdisk are kept."`
 	DeployLogsDir       string        `toml:"deploy_logs_dir" default:"{data_dir}/deploy-logs" check:"path" help:"Where these logs are kept, one file per failure."`
 	DeployLogsKeep      time.Duration `toml:"deploy_logs_keep" default:"720h" min:"0s" max:"87600h" help:"Age at which such a file is removed. 0s: never."`

@@ -36,7 +36,7 @@ type Boot struct {
 	Flavor    boot.Flavor
 	Publisher Publisher
 	Files     Files
-	// Append is added to every kernel command line.
+	// Append is added to the kernel command line of nodes that have no kernel_append_params.
 	Append string
 }
 
@@ -45,7 +45,7 @@ func (b *Boot) Properties() map[string]string {
 	return map[string]string{
 		"deploy_kernel":                "URL or path of the deploy ramdisk's kernel. Optional: the configured one otherwise.",
 		"deploy_ramdisk":               "URL or path of the deploy ramdisk's initramfs. Optional: the configured one otherwise.",
-		"kernel_append_params":         "Kernel parameters for the ramdisk, besides those of the configuration. Optional.",
+		"kernel_append_params":         "Kernel parameters for the ramdisk, in place of those of the configuration; %default% stands for these. Optional.",
 		"force_persistent_boot_device": "Whether the disk is set as boot device for good: Default, Always or Never. Optional.",
 	}
 }
@@ -107,8 +107,11 @@ func (b *Boot) cmdline(n *ferric.Node, params map[string]string) string {
 			words = append(words, k+"="+params[k])
 		}
 	}
-	own, _ := n.DriverInfo["kernel_append_params"].(string)
-	return strings.Join(strings.Fields(strings.Join(words, " ")+" "+b.Append+" "+own), " ")
+	more := b.Append
+	if own, ok := n.DriverInfo["kernel_append_params"].(string); ok {
+		more = strings.ReplaceAll(own, "%default%", b.Append)
+	}
+	return strings.Join(append(words, strings.Fields(more)...), " ")
 }
 
 // CleanUpRamdisk implements driver.Boot.

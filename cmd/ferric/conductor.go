@@ -8,6 +8,7 @@ import (
 	"ferric/api"
 	"ferric/conductor"
 	"ferric/driver/ipmi"
+	"ferric/image"
 	"ferric/image/configdrive"
 
 	"github.com/google/uuid"
@@ -51,7 +52,7 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 	conf := conductorConfig(cfg)
 	conf.RamdiskAPIURL = apiURL
 	conf.DeployKernel, conf.DeployRamdisk = pictures.kernel, pictures.ramdisk
-	c, err := conductor.New(conf, conductor.Deps{Store: s.store, Drivers: drivers, ConfigDrives: driveBuilder{}, Log: s.log, Metrics: s.metrics})
+	c, err := conductor.New(conf, conductor.Deps{Store: s.store, Drivers: drivers, ConfigDrives: driveBuilder{pictures.opts}, Log: s.log, Metrics: s.metrics})
 	if err != nil {
 		return err
 	}
@@ -85,11 +86,11 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 }
 
 // driveBuilder makes config drives with package configdrive.
-type driveBuilder struct{}
+type driveBuilder struct{ opts image.Options }
 
 // Build implements conductor.ConfigDrives.
-func (driveBuilder) Build(ctx context.Context, n *ferric.Node, raw []byte) ([]byte, error) {
-	return configdrive.FromRequest(ctx, n, raw)
+func (d driveBuilder) Build(ctx context.Context, n *ferric.Node, raw []byte) ([]byte, error) {
+	return configdrive.FromRequest(ctx, n, raw, d.opts)
 }
 
 func newBootID() string { return uuid.NewString() }

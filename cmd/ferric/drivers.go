@@ -73,7 +73,7 @@ func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[s
 		ferric.KindManagement: {"ipmitool": &ipmi.Management{Pool: p.bmcs}, "noop": noop.Management{}},
 		ferric.KindBoot:       {"pxe": pxe(boot.FlavorPXE), "ipxe": pxe(boot.FlavorIPXE)},
 		ferric.KindDeploy: {"direct": &agentdriver.Direct{Images: p.images, ConfigDrives: p.configDrives, Poll: agentPoll, Lost: agentLost,
-			PowerTimeout: cfg.Conductor.PowerStateChangeTimeout}},
+			PowerTimeout: cfg.Conductor.PowerStateChangeTimeout, BootMode: cfg.Deploy.DefaultBootMode}},
 		ferric.KindInspect: {"agent": agentdriver.Inspect{}, "no-inspect": noop.Inspect{Absent: noop.Absent{Kind: ferric.KindInspect}}},
 	}
 	for kind, impl := range hw.Implementations() {
@@ -86,7 +86,7 @@ func fakeHardware(cfg *config.Config) *fake.Hardware {
 	delay := func(d config.Delay) fake.Delay { return fake.Delay{Min: d.Min, Max: d.Max} }
 	f := cfg.Fake
 	return &fake.Hardware{PowerDelay: delay(f.PowerDelay), ManagementDelay: delay(f.ManagementDelay), BootDelay: delay(f.BootDelay),
-		DeployDelay: delay(f.DeployDelay), InspectDelay: delay(f.InspectDelay)}
+		DeployDelay: delay(f.DeployDelay), CleanDelay: delay(f.CleanDelay), InspectDelay: delay(f.InspectDelay)}
 }
 
 // registry makes the registry of what is enabled.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"ferric/conductor"
 	"ferric/config"
 )
@@ -18,6 +20,15 @@ func conductorConfig(cfg *config.Config) conductor.Config {
 		DeployCallbackTimeout: c.DeployCallbackTimeout, CleanCallbackTimeout: c.CleanCallbackTimeout,
 		InspectCallbackTimeout: c.InspectWaitTimeout, AgentTimeout: agentLost, AgentPoll: agentPoll,
 		AgentRequestTimeout: cfg.Agent.CommandTimeout, StuckInterval: c.CheckProvisionStateInterval, StuckAfter: c.StuckAfter,
+		CleanInMaintenance: c.AllowProvisioningInMaint, DeleteAvailable: c.AllowDeletingAvailableNodes,
+		LockWait: time.Duration(c.NodeLockedRetryAttempts) * c.NodeLockedRetryInterval, LogsKeep: cfg.Agent.DeployLogsKeep,
+		KernelByArch: cfg.Boot.DeployKernelByArch, RamdiskByArch: cfg.Boot.DeployRamdiskByArch,
+		UpdatePXEEnabled: cfg.Inspection.UpdatePXEEnabled, InspectPowerOff: cfg.Inspection.PowerOff,
+		EraseSettings: map[string]any{
+			"agent_erase_devices_iterations": d.ShredRandomOverwrites, "agent_erase_devices_zeroize": d.ShredFinalOverwriteWithZeros,
+			"agent_continue_if_secure_erase_failed": d.ContinueIfSecureEraseFails, "agent_enable_ata_secure_erase": d.EnableATASecureErase,
+			"agent_enable_nvme_secure_erase": d.EnableNVMeSecureErase, "disk_erasure_concurrency": d.DiskErasureConcurrency,
+		},
 		AutomatedClean: c.AutomatedClean, MaxConcurrentDeploy: c.MaxConcurrentDeploy, MaxConcurrentClean: c.MaxConcurrentClean,
 		PowerOffAfterFail: d.PowerOffAfterDeployFailure, CleanPriorities: map[string]int{"deploy.erase_devices": 0},
 		AgentHeartbeatTimeout: cfg.Agent.HeartbeatTimeout, AgentRequireTLS: cfg.Agent.RequireTLS,

@@ -44,6 +44,7 @@ type Direct struct {
 	Poll         time.Duration // how often a running command is asked after
 	Lost         time.Duration // how long the agent may be out of reach
 	PowerTimeout time.Duration
+	BootMode     string // of nodes for which nothing else says it: bios or uefi
 }
 
 // Properties implements driver.Interface.
@@ -170,7 +171,7 @@ func nodeForAgent(n *ferric.Node) map[string]any {
 // prepareInstanceBoot makes the disk bootable and the machine boot from it.
 func (d *Direct) prepareInstanceBoot(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
 	if t.Set.Storage().WritesImage(t.Machine) {
-		cmd := agentapi.InstallBootloader("", "", bootMode(t.Node))
+		cmd := agentapi.InstallBootloader("", "", d.bootMode(t.Node))
 		out, err := driver.FollowCommand(ctx, t, driver.Command{Name: cmd.Name, Params: cmd.Params, Poll: d.Poll, Lost: d.Lost})
 		if err != nil || !out.IsDone() {
 			return out, err
@@ -183,7 +184,7 @@ func (d *Direct) prepareInstanceBoot(ctx context.Context, t *driver.Task) (flow.
 }
 
 // bootMode is the mode that the node is known, or asked, to boot in.
-func bootMode(n *ferric.Node) string {
+func (d *Direct) bootMode(n *ferric.Node) string {
 	if n.BootMode != "" {
 		return n.BootMode
 	}
@@ -194,7 +195,7 @@ func bootMode(n *ferric.Node) string {
 	if strings.Contains(caps, "boot_mode:bios") {
 		return ferric.BootModeBIOS
 	}
-	return ferric.BootModeUEFI
+	return d.BootMode
 }
 
 // tearDown is the checkpoint of tearDownAgent.

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ferric"
+	"ferric/agentapi"
+	"ferric/boot"
+	boothttp "ferric/boot/http"
+	"ferric/config"
+	agentdriver "ferric/driver/agent"
+	"ferric/image"
+	"ferric/image/share"
+)
+
+// images brings images, kernels and ramdisks to machines: it fetches into the cache and shares from there.
+type images struct {
+	cache  *image.Cache
+	shared *share.Folder
+	opts   image.Options
+	source string // where agents get http(s) images by default: local or http
+
+	kernel, ramdisk string    // the configured ones, which need not lie in an allowed path
+	site            boot.Site // where machines reach the boot services; set before these run
+}
+
+func newImages(cfg *config.Config, log *slog.Logger) (*images, error) {
+	opts := image.Options{FileRoots: cfg.Image.FileURLAllowedPaths, Insecure: cfg.Image.Insecure,
+		ConnectTimeout: cfg.Image.ConnectTimeout, IdleTimeout: cfg.Image.StallTimeout, Logger: log}
+	if cfg.Image.CAFile != "" {
+		var err error
+		if opts.CAs, err = os.ReadFile(cfg.Image.CAFile); err != nil {
+			return nil, ferric.Errorf(ferric.CodeInvalid, "image.ca_file: %w", err)
+		}
+	}
+	cache, err := image.OpenCache(imageCacheConfig(cfg, opts), log)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := share.Open(filepath.Join(cfg.Image.CacheDir, "shared"))
+	if err != nil {
+		return nil, errors.Join(err, cache.Close())
+	}
+	i := &images{cache: cache, shared: shared, opts: opts, source: cfg.Agent.ImageDownloadSource,
+		kernel: cfg.Boot.DeployKernel, ramdisk: cfg.Boot.DeployRamdisk}
+	if i.kernel == "" {
+		i.kernel = existing(filepath.Join(ramdiskDir(cfg), "kernel"))
+	}
+	if i.ramdisk == "" {
+		i.ramdisk = existing(filepath.Join(ramdiskDir(cfg), "initramfs"))
+	}
+	return i, nil
+}
+
+// existing returns the path if there is a file, else "".
+func existing(path string) string {
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
+}
+
+// Close ends the cache.
+func (i *images) Close() error { return i.cache.Close() }
+
+// Publish implements agentdriver.Images.
+func (i *images) Publish(ctx context.Context, node string, r agentdriver.ImageRequest) (agentapi.ImageInfo, error) {
+	sum, err := image.ResolveChecksum(ctx, image.ChecksumRequest{ImageURL: r.Source, Checksum: r.Checksum, HashAlgo: r.OSHashAlgo, HashValue: r.OSHashValue}, i.opts)
+	if err != nil {
+		return agentapi.ImageInfo{}, err
+	}
+	from := r.DownloadSource
+	if from == "" {
+		from = i.source
+	}
+	if from == "http" && !strings.HasPrefix(r.Source, "file:") {
+		return agentapi.ImageInfo{ID: r.Source, URLs: []string{r.Source}, DiskFormat: r.DiskFormat, OSHashAlgo: sum.Algorithm, OSHashValue: sum.Value}, nil
+	}
+	entry, release, err := i.cache.Get(ctx, image.Request{URL: r.Source, Checksum: sum, Format: image.Format(r.DiskFormat)})
+	if err != nil {
+		return agentapi.ImageInfo{}, err
+	}
+	defer release()
+	id, err := i.shared.Put(node, "image", entry.SHA256[:32], entry.Path)
+	if err != nil {
+		return agentapi.ImageInfo{}, err
+	}
+	return agentapi.ImageInfo{ID: r.Source, URLs: []string{i.site.URL("images/" + id)}, DiskFormat: string(entry.Format),
+		OSHashAlgo: "sha256", OSHashValue: entry.SHA256}, nil
+}
+
+// Withdraw implements agentdriver.Images.
+func (i *images) Withdraw(_ context.Context, node string) error {
+	return i.shared.Remove(node, "image")
+}
+
+// Share implements netboot.Files.
+func (i *images) Share(ctx context.Context, node, name, source string) (string, error) {
+	path, trusted := localPath(source), source == i.kernel || source == i.ramdisk
+	if path != "" && trusted {
+		tag, err := share.Tag(path)
+		if err != nil {
+			return "", err
+		}
+		id, err := i.shared.Put(node, name, tag, path)
+		return "images/" + id, err
+	}
+	if path != "" {
+		source = (&url.URL{Scheme: "file", Path: path}).String()
+	}
+	entry, release, err := i.cache.Get(ctx, image.Request{URL: source})
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	id, err := i.shared.Put(node, name, entry.SHA256[:32], entry.Path)
+	return "images/" + id, err
+}
+
+// localPath returns the path of a file URL or of a plain path, "" for anything else.
+func localPath(source string) string {
+	if filepath.IsAbs(source) {
+		return source
+	}
+	if u, err := url.Parse(source); err == nil && u.Scheme == "file" && (u.Host == "" || u.Host == "localhost") {
+		return u.Path
+	}
+	return ""
+}
+
+// Unshare implements netboot.Files.
+func (i *images) Unshare(_ context.Context, node string) error {
+	return i.shared.Remove(node, "kernel", "ramdisk")
+}
+
+// OpenImage implements boothttp.Images.
+func (i *images) OpenImage(_ context.Context, id string) (boothttp.Image, error) {
+	f, err := i.shared.Get(id)
+	if err != nil {
+		return boothttp.Image{}, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return boothttp.Image{}, ferric.Errorf(ferric.CodeInternal, "shared file: %w", err)
+	}
+	return boothttp.Image{Content: f, ModTime: info.ModTime(), ETag: id}, nil
+}
