@@ -1,0 +1,41 @@
+# Ferric. `make help` lists what there is.
+GO      ?= go
+BIN     := bin
+LDFLAGS := -s -w
+# What the build, the demo and the tests need from Debian 12.
+PACKAGES := $(shell grep -hv '^\#' lab/packages.txt test/packages.txt 2>/dev/null)
+
+.PHONY: help
+help: ## show this help
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/ferric and bin/ferric-agent (static binaries)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='$(LDFLAGS)' -o $(BIN)/ferric ./cmd/ferric
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='$(LDFLAGS)' -o $(BIN)/ferric-agent ./cmd/ferric-agent
+
+.PHONY: deps
+deps: ## install what the demo and the tests need, with apt (as root)
+	@test/deps.sh $(PACKAGES)
+
+.PHONY: demo
+demo: deps build ## set everything up and provision two virtual machines, from nothing to a login
+	$(GO) run ./demo $(DEMO_FLAGS)
+
+.PHONY: test
+test: deps build ## set everything up and run all tests, machines in QEMU included (as root)
+	test/run.sh
+
+.PHONY: check
+check: ## quick checks without root: format, vet, unit tests
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) test ./...
+
+.PHONY: bench
+bench: deps build ## measure: image writing, boot times, memory; results as in bench/README.md
+	bench/run.sh
+
+.PHONY: clean
+clean: ## remove what was built here (not the caches)
+	rm -rf $(BIN) build

@@ -1,0 +1,9 @@
+#!/bin/sh
+# run.sh: all tests. Those with machines in QEMU run after the others, one package at a time, since they need the processor.
+set -eu
+cd "$(dirname "$0")/.."
+unformatted=$(gofmt -l $(git ls-files '*.go'))
+[ -z "$unformatted" ] || { echo "not gofmt'ed: $unformatted"; exit 1; }
+go vet ./...
+go test -race -timeout 30m ./...
+FERRIC_QEMU=1 go test -p 1 -count 1 -timeout 60m -run QEMU ./agent/... ./boot/... ./lab/... ./test/...
