@@ -127,10 +127,11 @@ func addRegion(d Device, kind string) (Region, error) {
 	return Region{Number: p.Number, Offset: int64(p.First) * m.sector, Size: int64(p.Count) * m.sector}, m.Write(d)
 }
 
-// labelled finds the partition whose ISO 9660 or FAT file system has the config drive's label.
+// labelled finds the partition whose ISO 9660 or FAT file system has the config drive's label, or whose name is that:
+// one that an earlier run made.
 func labelled(d Device, t Table) (Region, bool) {
 	for _, r := range t.Regions {
-		if strings.EqualFold(Label(d, r), ConfigDriveLabel) {
+		if strings.EqualFold(Label(d, r), ConfigDriveLabel) || r.Name == ConfigDriveLabel {
 			return r, true
 		}
 	}

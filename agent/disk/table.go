@@ -8,11 +8,11 @@ import (
 
 // Region is a part of a disk.
 type Region struct {
-	Number        int
-	Offset, Size  int64  // bytes
-	Type          string // GPT: the type's GUID; MBR: "0x83"
-	ID            string // GPT: the partition's GUID
-	partitionName string
+	Number       int
+	Offset, Size int64  // bytes
+	Type         string // GPT: the type's GUID; MBR: "0x83"
+	ID           string // GPT: the partition's GUID
+	Name         string // GPT: the partition's name
 }
 
 // Table is a partition table of either kind.
@@ -30,7 +30,7 @@ func ReadTable(d Device) (Table, error) {
 		t := Table{Kind: "gpt", DiskID: g.DiskID.String()}
 		for _, p := range g.Partitions() {
 			t.Regions = append(t.Regions, Region{Number: p.Number, Offset: int64(p.First) * g.sector, Size: int64(p.Last-p.First+1) * g.sector,
-				Type: p.Type.String(), ID: p.ID.String(), partitionName: p.Name})
+				Type: p.Type.String(), ID: p.ID.String(), Name: p.Name})
 		}
 		return t, nil
 	}

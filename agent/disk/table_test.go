@@ -249,7 +249,7 @@ func TestConfigDriveRefuses(t *testing.T) {
 				t.Errorf("got %s %v, want %s with %q", ferric.ErrorCode(err), err, tt.code, tt.text)
 			}
 			after, _ := disk.ReadTable(d)
-			if diff := cmp.Diff(before, after, cmp.AllowUnexported(disk.Region{})); diff != "" {
+			if diff := cmp.Diff(before, after); diff != "" {
 				t.Errorf("the table changed: %s", diff)
 			}
 		})
