@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -170,7 +171,9 @@ func (a *API) dispatch(w *answer, rq *request, t *table, auth *basicAuth, agents
 	if rq.rawBody, err = readBody(rq.Request, limit, a.config.MaxDepth); err != nil {
 		return err
 	}
-	if rq.version, err = negotiate(rq.Header, w.Header()); err != nil {
+	if strings.HasPrefix(path, "/ferric/") {
+		rq.version = maxVersion // Ferric's own part has no microversions
+	} else if rq.version, err = negotiate(rq.Header, w.Header()); err != nil {
 		return err
 	}
 	if rq.version >= 107 {
@@ -179,8 +182,8 @@ func (a *API) dispatch(w *answer, rq *request, t *table, auth *basicAuth, agents
 	if !acceptsJSON(rq.Header.Get("Accept")) {
 		return &routeError{status: http.StatusNotAcceptable}
 	}
-	if rq.version < 91 {
-		path = strings.TrimSuffix(path, ".json")
+	if rq.version < 91 && rq.Header.Get(versionHeader) != "" {
+		path, rq.jsonSuffix = strings.CutSuffix(path, ".json")
 	}
 	var found *route
 	if found, rq.vars, err = t.find(rq.Method, path, rq.version); err != nil {
@@ -190,7 +193,9 @@ func (a *API) dispatch(w *answer, rq *request, t *table, auth *basicAuth, agents
 	if found.ramdisk && !agents {
 		return forbiddenPath(path)
 	}
-	rq.query = rq.URL.Query()
+	if rq.query, err = url.ParseQuery(rq.URL.RawQuery); err != nil {
+		return invalid("Malformed query: %w", err)
+	}
 	if err := rq.parseBody(found.body); err != nil {
 		return err
 	}

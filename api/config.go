@@ -43,7 +43,8 @@ type Config struct {
 	DefaultResourceClass  string
 	DefaultConductorGroup string
 
-	// What lookup tells an agent.
+	// What lookup tells an agent. AgentHeartbeatTimeout is for agents too old for a token; others get the conductor's.
+	AgentHeartbeatTimeout      time.Duration
 	PermittedImageFormats      []string
 	AllowMD5                   bool
 	DisableDeepImageInspection bool
@@ -55,7 +56,7 @@ func Defaults() Config {
 	return Config{
 		AuthStrategy: NoAuth, RamdiskEndpoints: true, RestrictLookup: true,
 		MaxLimit: 1000, MaxBody: 1 << 20, MaxBodyProvision: 64 << 20, MaxBodyInspection: 16 << 20, MaxDepth: 25,
-		RequestTimeout: time.Minute, ConductorAlive: time.Minute,
+		RequestTimeout: time.Minute, ConductorAlive: time.Minute, AgentHeartbeatTimeout: 5 * time.Minute,
 		PermittedImageFormats: []string{"raw", "gpt", "qcow2", "iso"},
 	}
 }
@@ -79,7 +80,8 @@ func (c Config) Validate() error {
 		value int64
 	}{{"max_limit", int64(c.MaxLimit)}, {"max_json_body_size", c.MaxBody}, {"max_json_body_size_provision", c.MaxBodyProvision},
 		{"max_json_body_size_inspection", c.MaxBodyInspection}, {"max_json_body_depth", int64(c.MaxDepth)},
-		{"request_timeout", int64(c.RequestTimeout)}, {"conductor_alive", int64(c.ConductorAlive)}} {
+		{"request_timeout", int64(c.RequestTimeout)}, {"conductor_alive", int64(c.ConductorAlive)},
+		{"agent_heartbeat_timeout", int64(c.AgentHeartbeatTimeout)}} {
 		if limit.value <= 0 {
 			return ferric.Errorf(ferric.CodeInvalid, "%s: must be greater than zero", limit.name)
 		}

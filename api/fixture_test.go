@@ -146,6 +146,9 @@ func (f *fakeConductor) provision(ctx context.Context, a rpc.ProvisionArgs) erro
 		EventType: ferric.EventProvisioning, Severity: ferric.SeverityInfo, Duration: 1500 * time.Millisecond, State: ferric.Active})
 }
 
+// clock is the store's time in all tests.
+var clock = time.Date(2026, 11, 22, 10, 11, 12, 345678000, time.UTC)
+
 // fixture is a served API over SQLite.
 type fixture struct {
 	t         testing.TB
@@ -161,6 +164,7 @@ func newFixture(t testing.TB, change ...func(*api.Config, *api.Deps)) *fixture {
 	log := slog.New(slog.DiscardHandler)
 	cfg := store.Defaults()
 	cfg.DataDir = t.TempDir()
+	cfg.Now = func() time.Time { return clock }
 	s, err := store.Open(t.Context(), cfg, log)
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +180,7 @@ func newFixture(t testing.TB, change ...func(*api.Config, *api.Deps)) *fixture {
 		t.Fatal(err)
 	}
 	config, deps := api.Defaults(), api.Deps{Store: s, Conductors: f.conductor, Log: log,
-		Owner: func(context.Context, *ferric.Node) string { return "host-1" }}
+		Now: func() time.Time { return clock.Add(90 * time.Second) }, Owner: func(context.Context, *ferric.Node) string { return "host-1" }}
 	for _, c := range change {
 		c(&config, &deps)
 	}
@@ -186,6 +190,13 @@ func newFixture(t testing.TB, change ...func(*api.Config, *api.Deps)) *fixture {
 	f.server = httptest.NewServer(f.api)
 	t.Cleanup(f.server.Close)
 	return f
+}
+
+// with is the fixture for a subtest.
+func (f *fixture) with(t testing.TB) *fixture {
+	c := *f
+	c.t = t
+	return &c
 }
 
 // reply is an answer, read.

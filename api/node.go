@@ -12,8 +12,15 @@ import (
 	"ferric/state"
 )
 
-// node loads the node that the path names. Names are known from 1.5 on.
-func (a *API) node(rq *request) (*ferric.Node, error) { return a.nodeByIdent(rq, rq.vars["node"]) }
+// node loads the node that the path names. Names are known from 1.5 on. A name that ends in .json is found too where the
+// suffix was taken for a file type.
+func (a *API) node(rq *request) (*ferric.Node, error) {
+	n, err := a.nodeByIdent(rq, rq.vars["node"])
+	if rq.jsonSuffix && ferric.IsCode(err, ferric.CodeNotFound) {
+		return a.nodeByIdent(rq, rq.vars["node"]+".json")
+	}
+	return n, err
+}
 
 func (a *API) nodeByIdent(rq *request, ident string) (*ferric.Node, error) {
 	if isUUID(ident) {
@@ -66,6 +73,43 @@ func (a *API) nodeObject(rq *request, n *ferric.Node) rawJSON {
 	a.withOwner(rq, a.nodes.full(rq.version), n)
 	rq.header.Set("Etag", etag(n.Version))
 	return a.nodes.object(rq, n)
+}
+
+// findNodes reads one page. Which conductor serves a node is not in the store, so with that filter pages are read on until
+// enough nodes match.
+func (a *API) findNodes(rq *request, s selection[ferric.Node], filter ferric.NodeFilter, page ferric.Page) ([]*ferric.Node, error) {
+	read := a.deps.Store.Nodes
+	if a.isBrief(s) {
+		read = a.deps.Store.NodesBrief
+	}
+	host := rq.args.str("conductor")
+	if host == "" {
+		return read(rq.Context(), filter, page)
+	}
+	want := page.Limit
+	page.Limit = a.config.MaxLimit
+	var found []*ferric.Node
+	for {
+		nodes, err := read(rq.Context(), filter, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range nodes {
+			if a.deps.Owner != nil {
+				n.Conductor = a.deps.Owner(rq.Context(), n)
+			}
+			if n.Conductor != host {
+				continue
+			}
+			if found = append(found, n); len(found) == want {
+				return found, nil
+			}
+		}
+		if len(nodes) < page.Limit {
+			return found, nil
+		}
+		page.Marker = nodes[len(nodes)-1].UUID
+	}
 }
 
 // isBrief reports whether nothing of the selection is a document or a list.
@@ -185,23 +229,11 @@ func (a *API) nodeList(rq *request, path string, detail bool) (any, error) {
 		}
 		filter.ParentNode = parent.UUID
 	}
-	read := a.deps.Store.Nodes
-	if a.isBrief(s) {
-		read = a.deps.Store.NodesBrief
-	}
-	nodes, err := read(rq.Context(), filter, page)
+	nodes, err := a.findNodes(rq, s, filter, page)
 	if err != nil {
 		return nil, err
 	}
 	a.withOwner(rq, s, nodes...)
-	if host := rq.args.str("conductor"); host != "" {
-		if a.deps.Owner != nil {
-			for _, n := range nodes {
-				n.Conductor = a.deps.Owner(rq.Context(), n)
-			}
-		}
-		nodes = slices.DeleteFunc(nodes, func(n *ferric.Node) bool { return n.Conductor != host })
-	}
 	if rq.args.has("instance_uuid") {
 		page.Limit = 0 // it is unique: there is no next page
 	}
@@ -247,7 +279,7 @@ func (a *API) createNode(rq *request) (any, error) {
 	if err := a.nodes.read(rq.doc, n, rq.version); err != nil {
 		return nil, err
 	}
-	if n.Name != "" {
+	if given, _ := rq.doc.(map[string]any)["name"]; given != nil {
 		if err := checkName(n.Name, "Cannot create node with invalid name", rq.version); err != nil {
 			return nil, err
 		}
@@ -341,9 +373,6 @@ func (a *API) checkNodePatch(rq *request, ops patch) error {
 			name, ok := op.Value.(string)
 			if !ok {
 				return typeError("patch", op.Value, "string", "null")
-			}
-			if name == "" {
-				continue
 			}
 			if err := checkName(name, fmt.Sprintf("Node %s: Cannot change name to invalid name", rq.vars["node"]), rq.version); err != nil {
 				return err

@@ -48,12 +48,13 @@ func (a *API) lookup(rq *request) (any, error) {
 		a.log.WarnContext(rq.Context(), "lookup refused: no agent is expected in this state", "node", n.UUID, "provision_state", n.ProvisionState)
 		return nil, nowhere()
 	}
+	if rq.version < 62 {
+		// Such an agent would not know what to do with a token, and a token is handed out once only.
+		return a.lookupAnswer(rq, n, rpc.LookupReply{HeartbeatTimeout: a.config.AgentHeartbeatTimeout}), nil
+	}
 	var reply rpc.LookupReply
 	if err := a.deps.Conductors.Call(rq.Context(), n, rpc.Lookup, a.ref(rq, n), &reply); err != nil {
 		return nil, err
-	}
-	if rq.version < 62 {
-		reply.Token = "" // the agent would not know what to do with it
 	}
 	return a.lookupAnswer(rq, n, reply), nil
 }

@@ -26,6 +26,8 @@ type request struct {
 	caller   rpc.Caller
 	header   http.Header // of the answer
 	noBody   bool        // the request had none
+	// jsonSuffix: the path ended in .json, which was taken away.
+	jsonSuffix bool
 }
 
 // rawJSON is an answer that is JSON already.

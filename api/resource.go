@@ -228,7 +228,8 @@ func (r *resource[T]) read(doc any, o *T, version int) error {
 		}
 	}
 	for _, name := range sortedKeys(body) {
-		if body[name] != nil && body[name] != "" && r.byName[name].since > version {
+		empty := body[name] == nil || name == "conductor_group" && body[name] == ""
+		if !empty && r.byName[name].since > version {
 			return notAcceptable()
 		}
 	}

@@ -128,10 +128,16 @@ func (a *API) setProvision(rq *request) (any, error) {
 		return nil, invalid("The provisioning operation can't be performed on node %s because it's in maintenance mode.", n.UUID)
 	}
 	event, ok := state.EventFor(target)
-	if !known || !ok || !a.machine.Can(n.ProvisionState, event) {
-		if n.Reservation != "" {
-			return nil, locked(n)
-		}
+	// Where an operation is at work, what the table allows (manage while cleaning) is for the conductor alone.
+	working := state.Transient(n.ProvisionState) && !state.Waiting(n.ProvisionState)
+	switch {
+	case known && ok && !working && a.machine.Can(n.ProvisionState, event):
+	case n.Reservation != "":
+		return nil, locked(n)
+	case working:
+		return nil, ferric.Errorf(ferric.CodeInvalid, "%w Allowed there: nothing, wait until the operation under way has ended.",
+			refuseState(target, n.UUID, n.ProvisionState))
+	default:
 		return nil, a.machine.RefuseTarget(clip(target), n.UUID, n.ProvisionState)
 	}
 	if target == "abort" && (n.ProvisionState == ferric.InspectWait && rq.version < 41 || n.ProvisionState == ferric.DeployWait && rq.version < 110) {

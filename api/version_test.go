@@ -1,0 +1,153 @@
+package api_test
+
+import (
+	"fmt"
+	"testing"
+)
+
+// nodeSince is the first microversion that shows each field of a node, from Ironic's REST API version history.
+var nodeSince = map[string]int{
+	"uuid": 1, "driver": 1, "driver_info": 1, "properties": 1, "instance_info": 1, "instance_uuid": 1, "extra": 1, "chassis_uuid": 1,
+	"power_state": 1, "target_power_state": 1, "provision_state": 1, "target_provision_state": 1, "last_error": 1, "maintenance": 1,
+	"maintenance_reason": 1, "reservation": 1, "console_enabled": 1, "provision_updated_at": 1, "created_at": 1, "updated_at": 1,
+	"links": 1, "ports": 1,
+	"driver_internal_info": 3, "name": 5, "inspection_started_at": 6, "inspection_finished_at": 6, "clean_step": 7, "raid_config": 12,
+	"target_raid_config": 12, "states": 14, "network_interface": 20, "resource_class": 21, "portgroups": 24,
+	"boot_interface": 31, "console_interface": 31, "deploy_interface": 31, "inspect_interface": 31, "management_interface": 31,
+	"power_interface": 31, "raid_interface": 31, "vendor_interface": 31, "volume": 32, "storage_interface": 33, "traits": 37,
+	"rescue_interface": 38, "bios_interface": 40, "fault": 42, "deploy_step": 44, "conductor_group": 46, "automated_clean": 47,
+	"protected": 48, "protected_reason": 48, "conductor": 49, "owner": 50, "description": 51, "allocation_uuid": 52, "retired": 61,
+	"retired_reason": 61, "lessee": 65, "network_data": 66, "boot_mode": 75, "secure_boot": 75, "shard": 82, "parent_node": 83,
+	"firmware_interface": 86, "service_step": 87, "disable_power_off": 95, "instance_name": 104, "health": 109,
+}
+
+// portSince is the same for a port.
+var portSince = map[string]int{
+	"uuid": 1, "address": 1, "extra": 1, "node_uuid": 1, "created_at": 1, "updated_at": 1, "links": 1, "internal_info": 18,
+	"local_link_connection": 19, "pxe_enabled": 19, "portgroup_uuid": 24, "physical_network": 34, "is_smartnic": 53, "name": 88,
+	"description": 97, "vendor": 100, "category": 101, "available_for_dynamic_portgroup": 111,
+}
+
+func TestFieldsByVersion(t *testing.T) {
+	f := newFixture(t)
+	node := f.node(nil)
+	port := f.must(201, "POST", "/v1/ports", m{"node_uuid": node, "address": "52:54:00:00:00:01"}).object(t)["uuid"].(string)
+	for path, since := range map[string]map[string]int{"/v1/nodes/" + node: nodeSince, "/v1/ports/" + port: portSince} {
+		for v := 1; v <= 115; v++ {
+			got := f.must(200, "GET", fmt.Sprintf("1.%d %s", v, path), nil).object(t)
+			for name, first := range since {
+				if _, shown := got[name]; shown != (v >= first) {
+					t.Errorf("%s at 1.%d: %s shown: %v; its first version is 1.%d", path, v, name, shown, first)
+				}
+			}
+			for name := range got {
+				if _, known := since[name]; !known {
+					t.Errorf("%s at 1.%d: %s is not in the history of versions", path, v, name)
+				}
+			}
+		}
+	}
+}
+
+// TestFieldsAskedForTooEarly asks for each field one version before it exists: in fields=, as a sort key, and in a patch.
+func TestFieldsAskedForTooEarly(t *testing.T) {
+	f := newFixture(t)
+	node := f.node(nil)
+	for name, first := range nodeSince {
+		if first == 1 || name == "links" || name == "ports" || name == "states" || name == "portgroups" || name == "volume" {
+			continue
+		}
+		before := fmt.Sprintf("1.%d ", first-1)
+		if first > 8 {
+			if r := f.do("GET", before+"/v1/nodes?fields="+name, nil); r.status != 406 || r.text(t) != "Request not acceptable." {
+				t.Errorf("fields=%s at %s: %d %s", name, before, r.status, r.body)
+			}
+			f.must(200, "GET", fmt.Sprintf("1.%d /v1/nodes?fields=%s", first, name), nil)
+		}
+		if r := f.do("GET", before+"/v1/nodes?sort_key="+name, nil); r.status != 406 {
+			t.Errorf("sort_key=%s at %s: %d %s", name, before, r.status, r.body)
+		}
+		if r := f.do("PATCH", before+"/v1/nodes/"+node, []m{{"op": "add", "path": "/" + name, "value": nil}}); r.status != 406 && r.status != 400 {
+			t.Errorf("patch of %s at %s: %d %s", name, before, r.status, r.body)
+		}
+	}
+	if r := f.do("GET", "1.7 /v1/nodes?fields=uuid", nil); r.status != 406 {
+		t.Errorf("fields= at 1.7: %d", r.status)
+	}
+}
+
+// TestRoutesByVersion asks for each path that came later in the version before and in its own.
+func TestRoutesByVersion(t *testing.T) {
+	f := newFixture(t)
+	node := f.node(m{"name": "one"})
+	for name, c := range map[string]struct {
+		method, path string
+		body         any
+		first, then  int
+	}{
+		"inject_nmi":  {"PUT", "/v1/nodes/" + node + "/management/inject_nmi", nil, 29, 204},
+		"vifs":        {"GET", "/v1/nodes/" + node + "/vifs", nil, 28, 200},
+		"traits":      {"GET", "/v1/nodes/" + node + "/traits", nil, 37, 200},
+		"set traits":  {"PUT", "/v1/nodes/" + node + "/traits", m{"traits": []string{}}, 37, 204},
+		"history":     {"GET", "/v1/nodes/" + node + "/history", nil, 78, 200},
+		"inventory":   {"GET", "/v1/nodes/" + node + "/inventory", nil, 81, 404},
+		"children":    {"GET", "/v1/nodes/" + node + "/children", nil, 83, 200},
+		"conductors":  {"GET", "/v1/conductors", nil, 49, 200},
+		"lookup":      {"GET", "/v1/lookup?node_uuid=" + node, nil, 22, 404},
+		"node's name": {"GET", "/v1/nodes/one", nil, 5, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := f.with(t)
+			f.must(404, c.method, fmt.Sprintf("1.%d %s", c.first-1, c.path), c.body)
+			f.must(c.then, c.method, fmt.Sprintf("1.%d %s", c.first, c.path), c.body)
+		})
+	}
+}
+
+func TestNegotiation(t *testing.T) {
+	f := newFixture(t)
+	const ironic, standard = "X-OpenStack-Ironic-API-Version", "OpenStack-API-Version"
+	for name, c := range map[string]struct {
+		header []string
+		status int
+		used   string
+		text   string
+	}{
+		"none":              {nil, 200, "1.1", ""},
+		"ironic's":          {[]string{ironic, "1.33"}, 200, "1.33", ""},
+		"latest":            {[]string{ironic, "latest"}, 200, "1.115", ""},
+		"Latest":            {[]string{ironic, "LaTeSt"}, 200, "1.115", ""},
+		"standard":          {[]string{standard, "baremetal 1.40"}, 200, "1.40", ""},
+		"standard latest":   {[]string{standard, "baremetal latest"}, 200, "1.115", ""},
+		"both":              {[]string{ironic, "1.33", standard, "compute 2.1, baremetal 1.40"}, 200, "1.40", ""},
+		"another service":   {[]string{standard, "compute 2.79"}, 200, "1.1", ""},
+		"spaces":            {[]string{ironic, " 1.5 "}, 200, "1.5", ""},
+		"newest":            {[]string{ironic, "1.115"}, 200, "1.115", ""},
+		"too new":           {[]string{ironic, "1.116"}, 406, "", "Version 1.116 was requested but the minor version is not supported by this service. The supported version range is: [1.1, 1.115]."},
+		"too old":           {[]string{ironic, "1.0"}, 406, "", "Version 1.0 was requested but the minor version is not supported by this service. The supported version range is: [1.1, 1.115]."},
+		"another major":     {[]string{ironic, "2.1"}, 406, "", "Mutually exclusive versions requested. Version 2.1 requested but not supported by this service. The supported version range is: [1.1, 1.115]."},
+		"garbage":           {[]string{ironic, "x"}, 406, "", "Invalid value for X-OpenStack-Ironic-API-Version header"},
+		"garbage minor":     {[]string{ironic, "1.x"}, 406, "", "Invalid value for X-OpenStack-Ironic-API-Version header"},
+		"three numbers":     {[]string{ironic, "1.2.3"}, 406, "", "Invalid value for X-OpenStack-Ironic-API-Version header"},
+		"negative":          {[]string{ironic, "1.-1"}, 406, "", "Version 1.-1 was requested but the minor version is not supported by this service. The supported version range is: [1.1, 1.115]."},
+		"standard, garbage": {[]string{standard, "baremetal x"}, 406, "", "Invalid value for X-OpenStack-Ironic-API-Version header"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := f.with(t)
+			r := f.must(c.status, "GET", "- /v1/nodes", nil, c.header...)
+			if got := r.header.Get(ironic); got != c.used {
+				t.Errorf("version used: %q, want %q", got, c.used)
+			}
+			if c.text == "" {
+				return
+			}
+			if got := r.fault(t); got["description"] != c.text || got["code"] != 406.0 || got["title"] != "Not Acceptable" {
+				t.Errorf("error %v, want the description %q", got, c.text)
+			}
+		})
+	}
+	r := f.must(406, "GET", "1.999 /v1", nil)
+	if r.header.Get("X-OpenStack-Ironic-API-Minimum-Version") != "1.1" || r.header.Get("X-OpenStack-Ironic-API-Maximum-Version") != "1.115" {
+		t.Errorf("the refusal does not say the range: %v", r.header)
+	}
+}
