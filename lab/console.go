@@ -7,51 +7,27 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"time"
 
 	"ferric"
 )
 
-// dialConsole connects to the machine's serial console. QEMU serves one client; CodeConflict if there is one (a serial
-// over LAN session, another console), and if the machine is off.
-func (m *Machine) dialConsole() (io.ReadWriteCloser, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), qmpTimeout)
-	defer cancel()
-	busy := false
-	err := m.command(ctx, "connect to the console of", func(q *qmp) error {
-		var devices []struct {
-			Label    string `json:"label"`
-			Filename string `json:"filename"`
-		}
-		if err := q.execute("query-chardev", nil, &devices); err != nil {
-			return err
-		}
-		for _, d := range devices {
-			if d.Label == "serial0" {
-				busy = !strings.HasPrefix(d.Filename, "disconnected:")
-			}
-		}
-		return nil
-	})
+// dialConsole connects to the machine's serial console.
+func (m *Machine) dialConsole() (net.Conn, error) {
+	conn, err := net.DialTimeout("unix", m.files.console(), qmpTimeout)
 	if err != nil {
-		return nil, err
+		return nil, ferric.Errorf(ferric.CodeUnavailable, "connect to the console of %s: %w; ferric lab up starts the console server again", m.Name, err)
 	}
-	if busy {
-		return nil, ferric.Errorf(ferric.CodeConflict, "the console of %s is in use by another console or a serial-over-LAN session; ferric lab log %s shows its output", m.Name, m.Name)
-	}
-	if m.SerialPort != 0 {
-		return m.lab.dialTCP(m.SerialPort)
-	}
-	return net.DialTimeout("unix", m.files.console(), qmpTimeout)
+	return conn, nil
 }
 
 // errEscape ends a console: the user typed ~. at the beginning of a line.
 var errEscape = errors.New("escape typed")
 
-// Console connects a terminal with the machine's serial console, until ctx ends, the machine goes off, in ends, or in
-// brings "~." at the beginning of a line ("~~" sends one "~"). The terminal should be in raw mode. Since a read of in
-// cannot be interrupted, one may still be waiting when Console returns.
+// Console connects a terminal with the machine's serial console, until ctx ends, in ends, or in brings "~." at the
+// beginning of a line ("~~" sends one "~"). The terminal should be in raw mode. The machine may be off, go off and come
+// on again meanwhile, and others may be connected too. Since a read of in cannot be interrupted, one may still be
+// waiting when Console returns.
 func (m *Machine) Console(ctx context.Context, in io.Reader, out io.Writer) error {
 	conn, err := m.dialConsole()
 	if err != nil {
@@ -78,7 +54,7 @@ func (m *Machine) Console(ctx context.Context, in io.Reader, out io.Writer) erro
 	case <-ctx.Done():
 		return nil
 	case err := <-ended:
-		if err == nil || errors.Is(err, errEscape) || errors.Is(err, net.ErrClosed) {
+		if err == nil || errors.Is(err, errEscape) {
 			return nil
 		}
 		return fmt.Errorf("console of %s: %w", m.Name, err)

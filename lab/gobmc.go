@@ -81,12 +81,3 @@ func (c *chassis) takeBoot(ctx context.Context) error {
 	}
 	return c.machine.SetBoot(ctx, setting)
 }
-
-// bmcCommand starts the BMC, and its mark is what its command line is known by.
-func (m *Machine) bmcCommand() (command []string, mark string) {
-	if m.BMC.Kind == IPMISim {
-		return m.simCommand()
-	}
-	mark = m.files.bmc()
-	return append(slices.Clone(m.lab.config.Self), "bmc", "--dir", m.lab.dir, "--mark", mark, m.Name), mark
-}

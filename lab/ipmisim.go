@@ -133,12 +133,6 @@ func (m *Machine) createIPMISim(ctx context.Context) error {
 	return nil
 }
 
-// simCommand starts ipmi_sim, and simMark is what its command line is known by.
-func (m *Machine) simCommand() (command []string, mark string) {
-	f := simFiles{m.files.bmc()}
-	return []string{"ipmi_sim", "-n", "-c", f.lan(), "-f", f.commands(), "-s", f.state()}, f.lan()
-}
-
 // shellQuote makes words for sh.
 func shellQuote(words ...string) string {
 	quoted := make([]string, len(words))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 
@@ -78,6 +77,11 @@ func Up(ctx context.Context, spec Spec) (*Lab, error) {
 		if err := m.create(); err != nil {
 			return nil, fmt.Errorf("make %s: %w", m.Name, err)
 		}
+	}
+	if err := l.consoles().start(ctx); err != nil {
+		return nil, err
+	}
+	for _, m := range l.Machines() {
 		if err := m.startBMC(ctx); err != nil {
 			return nil, err
 		}
@@ -110,7 +114,9 @@ func (l *Lab) claim() error {
 	return writeJSON(name, l.config)
 }
 
-func newLab(dir string, config Config) *Lab { return &Lab{dir: dir, config: config, proc: procfs{"/proc"}} }
+func newLab(dir string, config Config) *Lab {
+	return &Lab{dir: dir, config: config, proc: procfs{"/proc"}}
+}
 
 // Open returns a lab that was set up. dir "" is the default directory of name. CodeNotFound if there is none.
 func Open(name, dir string) (*Lab, error) {
@@ -178,8 +184,9 @@ func (l *Lab) Down(ctx context.Context) ([]Stranger, error) {
 	var failed []error
 	for _, m := range l.Machines() {
 		// The BMC first: nobody shall start the machine again.
-		failed = append(failed, m.stopBMC(ctx), m.Stop(ctx))
+		failed = append(failed, m.controller().stop(ctx), m.Stop(ctx))
 	}
+	failed = append(failed, l.consoles().stop(ctx))
 	if err := errors.Join(failed...); err != nil {
 		return nil, err
 	}
@@ -193,6 +200,9 @@ func (l *Lab) Down(ctx context.Context) ([]Stranger, error) {
 			return strangers, err
 		}
 	}
+	if err := os.RemoveAll(l.consoles().dir); err != nil {
+		return strangers, err
+	}
 	for _, name := range []string{configFile, lockFile} {
 		if err := os.Remove(filepath.Join(l.dir, name)); err != nil {
 			return strangers, err
@@ -201,11 +211,4 @@ func (l *Lab) Down(ctx context.Context) ([]Stranger, error) {
 	// What the lab did not put there stays, and with it the directory.
 	os.Remove(l.dir)
 	return strangers, nil
-}
-
-// runDetached starts a program that forks itself away, with its output to a file.
-func runDetached(ctx context.Context, args []string, out *os.File) error {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Stdout, cmd.Stderr = out, out
-	return cmd.Run()
 }

@@ -193,7 +193,7 @@ func (m *Machine) Stop(ctx context.Context) error {
 	if err != nil && !errors.Is(err, errNoProcess) {
 		return fmt.Errorf("stop %s: %w", m.Name, err)
 	}
-	for _, name := range []string{m.files.process(), m.files.pidfile(), m.files.qmp(), m.files.console()} {
+	for _, name := range []string{m.files.process(), m.files.pidfile(), m.files.qmp()} {
 		os.Remove(name)
 	}
 	return nil

@@ -4,16 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"ferric"
 )
@@ -121,49 +116,4 @@ func (l *Lab) strangers(ctx context.Context) []Stranger {
 		all = append(all, Stranger{PID: pid, Command: strings.TrimSpace(string(name))})
 	}
 	return all
-}
-
-// dialTCP connects to a TCP port of the namespace's 127.0.0.1.
-func (l *Lab) dialTCP(port int) (net.Conn, error) {
-	fd, err := l.socket()
-	if err != nil {
-		return nil, err
-	}
-	// A connection to the loopback is made or refused at once.
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("connect to port %d in namespace %s: %w", port, l.config.Name, err)
-	}
-	file := os.NewFile(uintptr(fd), "console")
-	defer file.Close()
-	return net.FileConn(file)
-}
-
-// socket makes a TCP socket that belongs to the namespace. It enters the namespace with one thread for that.
-func (l *Lab) socket() (int, error) {
-	type result struct {
-		fd  int
-		err error
-	}
-	done := make(chan result)
-	go func() {
-		// Not unlocked: the thread that changed its namespace ends with the goroutine.
-		runtime.LockOSThread()
-		fd, err := socketIn(namespaceFile(l.config.Name))
-		done <- result{fd, err}
-	}()
-	r := <-done
-	return r.fd, r.err
-}
-
-func socketIn(namespace string) (int, error) {
-	ns, err := unix.Open(namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, fmt.Errorf("open network namespace %s: %w", namespace, err)
-	}
-	defer unix.Close(ns)
-	if err := unix.Setns(ns, unix.CLONE_NEWNET); err != nil {
-		return 0, fmt.Errorf("enter network namespace %s: %w", namespace, err)
-	}
-	return unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 }

@@ -25,7 +25,8 @@ type files struct{ dir string }
 func (f files) disk(i int) string { return filepath.Join(f.dir, fmt.Sprintf("disk%d.raw", i)) }
 func (f files) vars() string      { return filepath.Join(f.dir, "vars.fd") }
 func (f files) log() string       { return filepath.Join(f.dir, "serial.log") }
-func (f files) console() string   { return filepath.Join(f.dir, "serial.sock") }
+func (f files) serial() string    { return filepath.Join(f.dir, "serial.sock") }  // QEMU connects to it
+func (f files) console() string   { return filepath.Join(f.dir, "console.sock") } // clients connect to it
 func (f files) qmp() string       { return filepath.Join(f.dir, "qmp.sock") }
 func (f files) pidfile() string   { return filepath.Join(f.dir, "qemu.pid") }
 func (f files) process() string   { return filepath.Join(f.dir, "qemu.json") }
@@ -73,13 +74,8 @@ func qemuArgs(m MachineConfig, f files, accel string, boot BootSetting, medium s
 		}
 		args = append(args, "-netdev", fmt.Sprintf("tap,id=net%d,ifname=%s,script=no,downscript=no", i, nic.Tap), "-device", device)
 	}
-	serial := "socket,id=serial0,server=on,wait=off,logappend=on,logfile=" + escape(f.log())
-	if m.SerialPort != 0 { // ipmi_sim can only connect by TCP
-		serial += ",host=127.0.0.1,port=" + strconv.Itoa(m.SerialPort)
-	} else {
-		serial += ",path=" + escape(f.console())
-	}
-	args = append(args, "-chardev", serial, "-serial", "chardev:serial0")
+	args = append(args, "-chardev", "socket,id=serial0,reconnect=1,logappend=on,logfile="+escape(f.log())+",path="+escape(f.serial()),
+		"-serial", "chardev:serial0")
 	if m.KCSPort != 0 {
 		args = append(args,
 			"-chardev", "socket,id=kcs0,host=127.0.0.1,reconnect=2,port="+strconv.Itoa(m.KCSPort),

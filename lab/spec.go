@@ -54,7 +54,7 @@ type Spec struct {
 	NICs     []NIC    // of each machine; default one virtio card
 	CDROM    bool     // each machine has a CD drive, empty at first
 	Accel    string   // "auto" (default: KVM if it really works), "kvm" or "tcg"
-	Self     []string // the command that leads to "chassis-control" and "bmc"; default: this executable and "lab"
+	Self     []string // the command that leads to "chassis-control", "bmc" and "consoles"; default: this executable and "lab"
 }
 
 // Disk is one disk of a machine.

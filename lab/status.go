@@ -15,6 +15,7 @@ type Status struct {
 	Gateway   string          `json:"gateway"`   // the host's address on the provisioning bridge, with prefix length
 	Bridge    string          `json:"bridge"`
 	Accel     string          `json:"accel"`
+	Consoles  int             `json:"consoles_pid,omitempty"` // pid of the console server; 0: it does not run
 	Nodes     []MachineStatus `json:"nodes"`
 }
 
@@ -39,6 +40,9 @@ type MachineStatus struct {
 // Status looks at the lab's processes.
 func (l *Lab) Status() Status {
 	s := Status{Name: l.config.Name, Dir: l.dir, Namespace: namespaceExists(l.config.Name), Gateway: Gateway, Bridge: Bridge, Accel: l.config.Accel}
+	if p, err := l.consoles().process(); err == nil {
+		s.Consoles = p.PID
+	}
 	for _, m := range l.Machines() {
 		s.Nodes = append(s.Nodes, m.Status())
 	}
@@ -55,7 +59,7 @@ func (m *Machine) Status() MachineStatus {
 	if p, err := m.process(); err == nil {
 		s.Power, s.PID = "on", p.PID
 	}
-	if p, err := m.bmcProcess(); err == nil {
+	if p, err := m.controller().process(); err == nil {
 		s.BMCPID = p.PID
 	}
 	return s

@@ -45,6 +45,7 @@ func labVerbs() []labVerb {
 		{name: "packages", help: "list the Debian packages that labs and images need", run: labPackages},
 		{name: "chassis-control", hidden: true, run: labChassisControl},
 		{name: "bmc", hidden: true, run: labBMC},
+		{name: "consoles", hidden: true, run: labConsoles},
 	}
 }
 
@@ -406,4 +407,14 @@ func labBMC(ctx context.Context, c *labCall) error {
 		return err
 	}
 	return m.ServeBMC(ctx, slog.New(slog.NewTextHandler(c.stderr, nil)).With("pid", strconv.Itoa(os.Getpid())))
+}
+
+// labConsoles is the process of the lab's console server.
+func labConsoles(ctx context.Context, c *labCall) error {
+	c.flags.String("mark", "", "what the lab knows this process by")
+	l, err := c.open(0, 0)
+	if err != nil {
+		return err
+	}
+	return l.ServeConsoles(ctx)
 }
