@@ -125,7 +125,7 @@ func (a *actor) next() *job {
 	}
 	a.running = false
 	a.lastUsed = time.Now()
-	if a.pool.waiting.Load() > 0 {
+	if a.pool.waiting.Load() > 0 || a.pool.opts.SessionIdle < 0 {
 		a.hangUp()
 	}
 	return nil
@@ -201,7 +201,7 @@ func (a *actor) connect(j *job) (t *turn, fresh bool, err error) {
 	o := &a.pool.opts
 	t = &turn{actor: a, retry: retry{tries: o.Tries, wait: o.TryWait}}
 	if s := a.session; s != nil {
-		if s.creds == j.creds && time.Since(s.lastReply) < o.SessionIdle {
+		if s.creds == j.creds && (o.SessionIdle < 0 || time.Since(s.lastReply) < o.SessionIdle) {
 			t.session = s
 			return t, false, nil
 		}
@@ -274,7 +274,7 @@ func (a *actor) logInOver(ctx context.Context, l *link, first, r retry, creds cr
 			return s, nil
 		}
 		var status *statusError
-		mute := &muteError{}
+		var mute *muteError
 		if !(errors.As(err, &status) && status.noSuite()) && !errors.As(err, &mute) && err != errDowngrade {
 			return nil, err
 		}

@@ -20,9 +20,11 @@ type Options struct {
 	OperationTimeout time.Duration // for one operation, waiting for the BMC's turn included; default 60 s
 	MinInterval      time.Duration // between two commands to one BMC; default none
 
-	SessionIdle time.Duration // how long a session is kept for reuse; default 50 s (BMCs end them after 60 s)
-	MaxSessions int           // open at the same time, over all BMCs; default 4096
-	MaxQueue    int           // operations waiting for one BMC before CodeBusy; default 64
+	// SessionIdle is how long a session is kept for reuse; default 50 s, as BMCs end them after 60 s. A negative
+	// value means that a session ends when no more operations wait for its BMC.
+	SessionIdle time.Duration
+	MaxSessions int // open at the same time, over all BMCs; default 4096
+	MaxQueue    int // operations waiting for one BMC before CodeBusy; default 64
 
 	// A BMC that did not answer BreakerAfter operations in a row (default 3) is left alone for BreakerWait
 	// (default 10 s), then twice as long, up to BreakerMax (default 5 min). Meanwhile periodic operations fail
@@ -53,7 +55,9 @@ func (o Options) withDefaults() Options {
 	count(&o.Tries, 4)
 	fill(&o.TryWait, time.Second)
 	fill(&o.OperationTimeout, time.Minute)
-	fill(&o.SessionIdle, 50*time.Second)
+	if o.SessionIdle == 0 {
+		o.SessionIdle = 50 * time.Second
+	}
 	count(&o.MaxSessions, 4096)
 	count(&o.MaxQueue, 64)
 	count(&o.BreakerAfter, 3)
@@ -90,13 +94,14 @@ type Pool struct {
 	mu     sync.Mutex
 	closed bool
 	actors map[string]*actor
+	forced map[string]forcedBoot // by node
 }
 
 // NewPool starts a pool. The options must be valid.
 func NewPool(o Options) *Pool {
 	o = o.withDefaults()
 	o.CipherSuites = slices.DeleteFunc(slices.Clone(o.CipherSuites), func(id int) bool { _, ok := suites[id]; return !ok })
-	p := &Pool{opts: o, slots: make(chan struct{}, o.MaxSessions), actors: map[string]*actor{}}
+	p := &Pool{opts: o, slots: make(chan struct{}, o.MaxSessions), actors: map[string]*actor{}, forced: map[string]forcedBoot{}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.wg.Go(p.sweep)
 	return p
@@ -165,7 +170,11 @@ func (b BMC) Info() Info { return b.info }
 
 // sweep closes sessions that were not used for a while and forgets BMCs.
 func (p *Pool) sweep() {
-	tick := time.NewTicker(max(p.opts.SessionIdle/10, 10*time.Millisecond))
+	interval := time.Second
+	if p.opts.SessionIdle > 0 {
+		interval = min(interval, max(p.opts.SessionIdle/10, 10*time.Millisecond))
+	}
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {

@@ -3,7 +3,6 @@ package ipmi_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -126,9 +125,9 @@ func (g *gate) PowerState(ctx context.Context) (bool, error) {
 }
 
 // busyBMC is a BMC with an operation under way on it that ends when release is called.
-func busyBMC(t *testing.T, pool *ipmi.Pool) (b ipmi.BMC, release func()) {
+func busyBMC(t *testing.T, pool *ipmi.Pool) (b ipmi.BMC, g *gate, release func()) {
 	t.Helper()
-	g := &gate{open: make(chan struct{})}
+	g = &gate{open: make(chan struct{})}
 	s, err := bmc.Start(g, bmc.Options{Users: []bmc.User{{Name: "admin", Password: password}}})
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +140,7 @@ func busyBMC(t *testing.T, pool *ipmi.Pool) (b ipmi.BMC, release func()) {
 		done <- err
 	}()
 	eventually(t, "the BMC is busy", func() bool { return s.Stats().Commands["Get Chassis Status"] > 0 })
-	return b, func() {
+	return b, g, func() {
 		t.Helper()
 		close(g.open)
 		if err := <-done; err != nil {
@@ -152,36 +151,31 @@ func busyBMC(t *testing.T, pool *ipmi.Pool) (b ipmi.BMC, release func()) {
 
 func TestInteractiveFirst(t *testing.T) {
 	pool := newPool(t, ipmi.Options{TryWait: time.Minute})
-	b, release := busyBMC(t, pool)
-	var mu sync.Mutex
-	var order []string
+	b, g, release := busyBMC(t, pool)
 	var wg sync.WaitGroup
-	queue := func(name string, b ipmi.BMC) {
+	queue := func(b ipmi.BMC, action ipmi.Action) {
 		waiting := pool.Stats().Waiting
 		wg.Go(func() {
-			if _, err := b.Device(t.Context()); err != nil {
+			if err := b.Control(t.Context(), action); err != nil {
 				t.Error(err)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			order = append(order, name)
 		})
-		eventually(t, name+" is queued", func() bool { return pool.Stats().Waiting == waiting+1 })
+		eventually(t, "it is queued", func() bool { return pool.Stats().Waiting == waiting+1 })
 	}
-	for i := range 5 {
-		queue(fmt.Sprintf("periodic %d", i), b.Periodic())
+	for range 5 {
+		queue(b.Periodic(), ipmi.PowerUp)
 	}
-	queue("interactive", b)
+	queue(b, ipmi.SoftShutdown)
 	release()
 	wg.Wait()
-	if i := slices.Index(order, "interactive"); i > 1 { // one may end between the answer and our note of it
-		t.Errorf("order: %s", strings.Join(order, ", "))
+	if got, want := g.take(), "soft on on on on on"; got != want {
+		t.Errorf("the machine was asked for %q, want %q", got, want)
 	}
 }
 
 func TestQueueIsBounded(t *testing.T) {
 	pool := newPool(t, ipmi.Options{TryWait: time.Minute, MaxQueue: 2})
-	b, release := busyBMC(t, pool)
+	b, _, release := busyBMC(t, pool)
 	var wg sync.WaitGroup
 	for i := range 2 {
 		wg.Go(func() {

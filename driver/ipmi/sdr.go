@@ -167,7 +167,10 @@ func (s *sensorRecord) value(raw byte, f factors) (v float64, ok bool) {
 	case 11:
 		v = math.Cbrt(v)
 	}
-	return v, !math.IsNaN(v) && !math.IsInf(v, 0)
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0, false
+	}
+	return v, true
 }
 
 // nonlinear reports whether the factors depend on the reading and must be asked for (36.2).

@@ -38,6 +38,11 @@ type Chassis interface {
 	NMI(ctx context.Context) error
 }
 
+// Attacher is an optional part of Chassis: Attach gives it its BMC before the first other call.
+type Attacher interface {
+	Attach(s *Server)
+}
+
 // User is an account of the BMC.
 type User struct {
 	Name      string // at most 16 bytes; "" is the null user
@@ -134,6 +139,9 @@ func Start(chassis Chassis, o Options) (*Server, error) {
 	}
 	s.server = ipmiserver.NewServer(s.bmc, s.conn, ipmiserver.WithHandlerRegistry(registry),
 		ipmiserver.WithCipherSuites(suites), ipmiserver.WithV15Disabled())
+	if a, ok := chassis.(Attacher); ok {
+		a.Attach(s)
+	}
 	s.wg.Go(func() { s.server.Serve(s.ctx) })
 	return s, nil
 }

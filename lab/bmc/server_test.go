@@ -26,6 +26,8 @@ type machine struct {
 	bmc   *bmc.Server
 }
 
+func (m *machine) Attach(s *bmc.Server) { m.bmc = s }
+
 func (m *machine) PowerState(context.Context) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -88,9 +90,6 @@ func start(t *testing.T, o bmc.Options) (*bmc.Server, *machine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.mu.Lock()
-	m.bmc = s
-	m.mu.Unlock()
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -307,9 +306,6 @@ func TestSlowChassisIsAcknowledged(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	m.machine.mu.Lock()
-	m.bmc = s
-	m.machine.mu.Unlock()
 	i := newIPMITool(t, s, 17)
 	i.run("power on")
 	i.run("power status", "is off")
