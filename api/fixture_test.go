@@ -306,6 +306,14 @@ func (f *fixture) node(fields m) string {
 	return f.must(201, "POST", "/v1/nodes", body).object(f.t)["uuid"].(string)
 }
 
+// forget removes a node.
+func (f *fixture) forget(uuid string) {
+	f.t.Helper()
+	if err := f.store.DeleteNode(f.t.Context(), uuid, flow.Lease{}); err != nil {
+		f.t.Error(err)
+	}
+}
+
 // change changes a stored node behind the API's back.
 func (f *fixture) change(uuid string, do func(*ferric.Node)) {
 	f.t.Helper()

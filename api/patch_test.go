@@ -14,6 +14,7 @@ import (
 
 func TestPatchNode(t *testing.T) {
 	const instance = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"
+	f := newFixture(t)
 	inState := func(s ferric.ProvisionState) func(*ferric.Node) { return func(n *ferric.Node) { n.ProvisionState = s } }
 	for name, c := range map[string]struct {
 		before func(*ferric.Node)
@@ -90,8 +91,9 @@ func TestPatchNode(t *testing.T) {
 		"parent of itself":          {patch: []m{{"op": "add", "path": "/parent_node", "value": "one"}}, status: 400, text: "Unable to apply the requested parent_node 'one'"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
+			f := f.with(t)
 			id := f.node(m{"name": "one"})
+			defer f.forget(id)
 			if c.before != nil {
 				f.change(id, c.before)
 			}

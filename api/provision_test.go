@@ -12,6 +12,7 @@ import (
 )
 
 func TestProvision(t *testing.T) {
+	f := newFixture(t)
 	step := m{"interface": "deploy", "step": "erase_devices"}
 	deployStep := m{"interface": "deploy", "step": "write_image", "args": m{"x": 1}, "priority": 80}
 	five := 80
@@ -81,11 +82,12 @@ func TestProvision(t *testing.T) {
 		"in transition":           {"1.115", ferric.Cleaning, m{"target": "provide"}, 400, "wait until the operation under way has ended", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
+			f := f.with(t)
 			n := &ferric.Node{UUID: nodeID, Driver: "ipmi", ProvisionState: c.state}
 			if err := f.store.CreateNode(t.Context(), n); err != nil {
 				t.Fatal(err)
 			}
+			defer f.forget(nodeID)
 			var got *rpc.ProvisionArgs
 			f.conductor.on(rpc.Provision, func(req any) (any, error) { a := req.(rpc.ProvisionArgs); got = &a; return nil, nil })
 			r := f.must(c.status, "PUT", c.version+" /v1/nodes/"+nodeID+"/states/provision", c.body)

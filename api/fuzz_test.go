@@ -1,0 +1,77 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"ferric"
+)
+
+// FuzzRequest sends any method, path, body and version to the whole route table: nothing ends in a 5xx, and every error has
+// Ironic's form.
+func FuzzRequest(f *testing.F) {
+	methods := []string{"GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+	for _, seed := range []struct {
+		method     uint8
+		path, body string
+		version    string
+	}{
+		{0, "/", "", ""}, {0, "/v1/nodes?limit=1&sort_key=name&sort_dir=desc&fields=uuid,name", "", "1.115"}, {0, "/v1/nodes/one", "", "1.5"},
+		{0, "/v1/nodes?description_contains=%25&shard=a,b&associated=1", "", "1.100"}, {0, "/v1/nodes/detail?marker=" + nodeID, "", "1.43"},
+		{2, "/v1/nodes", `{"driver":"ipmi","name":"x","properties":{"a":[1,{"b":null}]},"network_data":{"links":[{"id":"a"}],"networks":[{"id":"n","link":"a"}]}}`, "1.115"},
+		{2, "/v1/ports", `{"node_uuid":"` + nodeID + `","address":"00:11:22:33:44:55","local_link_connection":{"port_id":"x","switch_id":"00:11:22:33:44:55"}}`, "1.115"},
+		{2, "/v1/ports", `{"node_ident":"one","address":"00:11:22:33:44:56","is_smartnic":"yes"}`, "1.94"},
+		{1, "/v1/nodes/one/states/provision", `{"target":"manage","configdrive":{"meta_data":{}},"clean_steps":[{"interface":"deploy","step":"x","args":{},"order":1}]}`, "1.115"},
+		{1, "/v1/nodes/one/states/power", `{"target":"soft power off","timeout":1e9}`, "1.27"},
+		{1, "/v1/nodes/one/maintenance", `{"reason":null}`, "1.5"}, {1, "/v1/nodes/one/traits", `{"traits":["CUSTOM_X"]}`, "1.37"},
+		{1, "/v1/nodes/one/traits/CUSTOM_Y", "", "1.37"}, {4, "/v1/nodes/one/traits", "", "1.37"}, {2, "/v1/nodes/one/vifs", `{"id":"v","port_uuid":"x"}`, "1.67"},
+		{4, "/v1/nodes/one/vifs/v", "", "1.67"}, {1, "/v1/nodes/one/management/boot_device", `{"boot_device":"pxe","persistent":"y"}`, "1.5"},
+		{0, "/v1/nodes/one/history?detail=1&limit=2", "", "1.115"}, {0, "/v1/lookup?addresses=00:11:22:33:44:55,x&node_uuid=" + nodeID, "", "1.62"},
+		{2, "/v1/heartbeat/one", `{"callback_url":"http://[::1","agent_token":"t","ferric":{"epoch":1}}`, "1.72"},
+		{2, "/v1/continue_inspection", `{"inventory":{"interfaces":[{"mac_address":"00:11:22:33:44:55"}],"disks":[{"wwn":[null,"a"]}]},"x":1}`, "1.84"},
+		{3, "/v1/ports/" + portID, `[{"op":"replace","path":"/address","value":"00:11:22:33:44:57"}]`, "1.115"},
+		{0, "/v1/drivers?type=dynamic&detail=1", "", "1.30"}, {0, "/v1/conductors?sort_key=hostname&marker=host-1&fields=alive", "", "1.49"},
+		{0, "/ferric/v1/operations/" + opID, "", ""}, {0, "/ferric/v1/nodes/one/operations?limit=1", "", ""}, {0, "/v1/nodes/%00", "", "1.115"},
+		{0, "/v1/nodes?limit=99999999999999999999&a=%zz", "", "latest"}, {0, "//v1//nodes//", "", "1.115"}, {0, "/v1/nodes?conductor=x&limit=1", "", "1.115"},
+	} {
+		f.Add(seed.method, seed.path, seed.body, seed.version)
+	}
+	fx := newFixture(f)
+	fx.must(201, "POST", "/v1/nodes", m{"uuid": nodeID, "name": "one", "driver": "ipmi"})
+	fx.must(201, "POST", "/v1/ports", m{"uuid": portID, "node_uuid": nodeID, "address": "52:54:00:00:00:01"})
+	f.Fuzz(func(t *testing.T, method uint8, path, body, version string) {
+		if !strings.HasPrefix(path, "/") {
+			path = "/" + path
+		}
+		req, err := http.NewRequestWithContext(t.Context(), methods[int(method)%len(methods)], "http://host"+path, strings.NewReader(body))
+		if err != nil {
+			return // not a request that a client could send
+		}
+		if version != "" {
+			req.Header["X-Openstack-Ironic-Api-Version"] = []string{version}
+		}
+		w := httptest.NewRecorder()
+		fx.api.ServeHTTP(w, req)
+		if w.Code >= 500 {
+			t.Fatalf("%s %q %q at %q: %d %s", req.Method, path, body, version, w.Code, w.Body)
+		}
+		if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("%s %q: not JSON: %q", req.Method, path, w.Body)
+		}
+		if w.Code >= 400 && w.Code != 413 {
+			var outer struct {
+				Message     string `json:"error_message"`
+				FaultString string `json:"faultstring"`
+			}
+			if err := json.Unmarshal(w.Body.Bytes(), &outer); err != nil || outer.FaultString == "" && !json.Valid([]byte(outer.Message)) {
+				t.Fatalf("%s %q: not Ironic's error: %s", req.Method, path, w.Body)
+			}
+		}
+		if _, err := fx.store.Node(t.Context(), nodeID); ferric.IsCode(err, ferric.CodeNotFound) { // it was deleted
+			fx.with(t).must(201, "POST", "/v1/nodes", m{"uuid": nodeID, "name": "one", "driver": "ipmi"})
+		}
+	})
+}
