@@ -154,6 +154,9 @@ func (a *actor) perform(j *job) (err error) {
 			if silent(err) && (!errors.Is(err, context.DeadlineExceeded) || time.Since(begin) >= a.pool.opts.TryWait) {
 				a.unanswered(err)
 			}
+			if answered(err) {
+				a.failures, a.retryAt = 0, time.Time{}
+			}
 			return err
 		}
 		old := !fresh && time.Since(t.session.lastReply) > 2*time.Second

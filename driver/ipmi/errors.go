@@ -63,6 +63,10 @@ func short(command string, n int) error {
 // silent reports whether err means that the BMC did not answer: it may be dead, or it may have lost the session.
 func silent(err error) bool {
 	var u *unreachable
+	var own *ferric.Error // such as no free session slot, which is not the BMC's fault
+	if errors.As(err, &own) {
+		return false
+	}
 	return errors.Is(err, errNoReply) || errors.Is(err, errRefused) || errors.As(err, &u) ||
 		errors.Is(err, context.DeadlineExceeded)
 }
@@ -71,8 +75,16 @@ func silent(err error) bool {
 func isReply(err error) bool {
 	var ce *completionError
 	var fe *formatError
-	var de *ferric.Error
-	return errors.As(err, &ce) || errors.As(err, &fe) || errors.As(err, &de)
+	return errors.As(err, &ce) || errors.As(err, &fe)
+}
+
+// answered reports whether err was made from something that the BMC has said.
+func answered(err error) bool {
+	var status *statusError
+	var none *noSuiteError
+	var mute *muteError
+	return isReply(err) || errors.As(err, &status) || errors.As(err, &none) && !errors.As(err, &mute) ||
+		err == errPassword || err == errTwoKey || err == errOnly15
 }
 
 // refused reports whether err means that the BMC knows us and says no.

@@ -41,8 +41,16 @@ func dial(ctx context.Context, address string) (*link, error) {
 // returns errNotOurs to drop a datagram and any other error to end the exchange. The errors are accept's, ctx's,
 // errNoReply and errRefused.
 func (l *link) exchange(ctx context.Context, r retry, build func(try int) []byte, accept func(raw []byte) error) error {
-	wake := context.AfterFunc(ctx, func() { l.conn.SetReadDeadline(time.Now()) })
-	defer wake()
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		l.conn.SetReadDeadline(time.Now())
+	})
+	defer func() {
+		if !stop() {
+			<-woken // so that it does not wake the next exchange
+		}
+	}()
 	failure := errNoReply
 	wait := r.wait
 	for try := range r.tries {

@@ -220,7 +220,9 @@ func (h *handshake) open(ctx context.Context, l *link, r retry) error {
 		if msg[16]&0x3f != h.suite.auth || msg[24]&0x3f != h.suite.integrity || msg[32]&0x3f != h.suite.privacy {
 			return errDowngrade
 		}
-		h.bmcID = binary.LittleEndian.Uint32(msg[8:])
+		if h.bmcID = binary.LittleEndian.Uint32(msg[8:]); h.bmcID == 0 {
+			return errNotOurs // 0 means "no session"
+		}
 		return nil
 	})
 }

@@ -234,6 +234,37 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 }
 
+// TestNoFreeSlot shows that an operation that finds all sessions in use says so, and that this does not count
+// against the BMC it was for.
+func TestNoFreeSlot(t *testing.T) {
+	pool := newPool(t, ipmi.Options{MaxSessions: 1, TryWait: 20 * time.Millisecond, Tries: 1000, BreakerAfter: 1, BreakerWait: time.Hour})
+	_, _, release := busyBMC(t, pool)
+	s, _ := newBMC(t, bmc.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := pool.BMC(infoFor(s)).PowerState(ctx); !ferric.IsCode(err, ferric.CodeBusy) {
+		t.Errorf("got %v (%s)", err, ferric.ErrorCode(err))
+	}
+	release()
+	if _, err := pool.BMC(infoFor(s)).Periodic().PowerState(t.Context()); err != nil {
+		t.Errorf("with a free slot: %v", err)
+	}
+}
+
+func TestSessionPerCommand(t *testing.T) {
+	s, _ := newBMC(t, bmc.Options{})
+	pool := newPool(t, ipmi.Options{SessionIdle: -1})
+	for i := range 3 {
+		if _, err := pool.BMC(infoFor(s)).PowerState(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the session ends on both sides", func() bool { return pool.Stats().Sessions == 0 && s.Stats().Sessions == 0 })
+		if got := pool.Stats().Logins; got != int64(i+1) {
+			t.Errorf("%d logins, want %d", got, i+1)
+		}
+	}
+}
+
 func TestIdleSessionEnds(t *testing.T) {
 	s, _ := newBMC(t, bmc.Options{})
 	pool := newPool(t, ipmi.Options{SessionIdle: 30 * time.Millisecond, BreakerMax: 50 * time.Millisecond})

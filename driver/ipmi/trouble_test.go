@@ -293,8 +293,10 @@ func TestBreaker(t *testing.T) {
 		t.Errorf("an interactive operation must try: %v", err)
 	}
 	s.SetFaults(bmc.Faults{})
-	if _, err := b.PowerState(t.Context()); err != nil {
-		t.Errorf("the BMC is back: %v", err)
+	wrong := infoFor(s)
+	wrong.Password = "wr0ng"
+	if _, err := pool.BMC(wrong).PowerState(t.Context()); !ferric.IsCode(err, ferric.CodeUnauthorized) {
+		t.Errorf("the BMC is back, but not for this password: %v", err)
 	}
 	if _, err := b.Periodic().PowerState(t.Context()); err != nil {
 		t.Errorf("the BMC is back, periodic: %v", err)
