@@ -24,7 +24,7 @@
 // seen all before it, and one that finds a gap knows that PruneChanges was faster.
 //
 // Times are kept to the microsecond. NUL and invalid UTF-8 in free text (a BMC's or an agent's answer) are replaced by
-// U+FFFD, because PostgreSQL refuses them.
+// U+FFFD, because PostgreSQL refuses them. Numbers in JSON documents come back as float64.
 //
 // # Encryption at rest
 //

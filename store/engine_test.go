@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -199,9 +200,13 @@ func (p *postgresServer) run(bin string) (err error) {
 	if p.port, err = freePort(); err != nil {
 		return err
 	}
+	fsync := "off"
+	if f := flag.Lookup("test.bench"); f != nil && f.Value.String() != "" {
+		fsync = "on" // honest figures
+	}
 	// Not pg_ctl: the server is our child, so that it ends with us.
 	p.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", p.dir, "-h", "127.0.0.1", "-p", strconv.Itoa(p.port),
-		"-c", "fsync=off", "-c", "max_connections=400", "-c", "shared_buffers=64MB", "-c", "deadlock_timeout=100ms")
+		"-c", "fsync="+fsync, "-c", "max_connections=400", "-c", "shared_buffers=64MB", "-c", "deadlock_timeout=100ms")
 	p.cmd.SysProcAttr, p.cmd.Dir = attr, p.dir
 	if p.output, err = os.Create(filepath.Join(p.dir, "log")); err != nil {
 		return err

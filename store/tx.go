@@ -80,7 +80,10 @@ func (s *Store) writeOnce(ctx context.Context, fn func(ctx context.Context, t *t
 	if err := t.writeChanges(ctx); err != nil {
 		return false, err
 	}
-	return len(t.changes) > 0, begun.Commit()
+	if err = begun.Commit(); errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		err = ctx.Err() // rolled back for that
+	}
+	return len(t.changes) > 0, err
 }
 
 // read runs fn on one consistent view of the database.
