@@ -3,7 +3,7 @@ GO      ?= go
 BIN     := bin
 LDFLAGS := -s -w
 # What the build, the demo and the tests need from Debian 12.
-PACKAGES := $(shell grep -hv '^\#' lab/packages.txt test/packages.txt 2>/dev/null)
+PACKAGES := $(shell sed 's/\#.*//' lab/packages.txt test/packages.txt 2>/dev/null)
 
 .PHONY: help
 help: ## show this help

@@ -66,7 +66,7 @@ func (s *service) setUpBoot(ctx context.Context, rest *api.API, pictures *images
 	web.Handle("/v1", ramdisk)
 	servers := []server{web}
 	if b.TFTP {
-		servers = append(servers, tftp.NewServer(tftp.Options{Address: netip.AddrPortFrom(addr, 0)}, tree, s.log, nil))
+		servers = append(servers, tftp.NewServer(tftp.Options{Address: netip.AddrPortFrom(addr, 0)}, append(tree, boot.ImageFS(pictures)), s.log, nil))
 	}
 	if b.DHCP != "off" {
 		d, err := s.dhcp(site, addr, prefix, publisher)
@@ -74,6 +74,9 @@ func (s *service) setUpBoot(ctx context.Context, rest *api.API, pictures *images
 			return nil, err
 		}
 		servers = append(servers, d)
+	}
+	if b.RouterAdvertisement {
+		servers = append(servers, ra.NewSender(ra.Options{Interface: b.Interface}, s.log))
 	}
 	for _, server := range servers {
 		if err := server.Listen(ctx); err != nil {
@@ -85,9 +88,6 @@ func (s *service) setUpBoot(ctx context.Context, rest *api.API, pictures *images
 		group, ctx := errgroup.WithContext(ctx)
 		for _, server := range servers {
 			group.Go(func() error { return server.Serve(ctx) })
-		}
-		if b.RouterAdvertisement {
-			group.Go(func() error { return ra.NewSender(ra.Options{Interface: b.Interface}, s.log).Run(ctx) })
 		}
 		return group.Wait()
 	})

@@ -12,7 +12,6 @@ import (
 	"ferric"
 	"ferric/agentapi"
 	"ferric/boot"
-	boothttp "ferric/boot/http"
 	"ferric/config"
 	agentdriver "ferric/driver/agent"
 	"ferric/image"
@@ -39,7 +38,8 @@ func newImages(cfg *config.Config, log *slog.Logger) (*images, error) {
 			return nil, ferric.Errorf(ferric.CodeInvalid, "image.ca_file: %w", err)
 		}
 	}
-	cache, err := image.OpenCache(imageCacheConfig(cfg, opts), log)
+	cache, err := image.OpenCache(image.CacheConfig{Dir: filepath.Join(cfg.Image.CacheDir, "cache"), MaxBytes: int64(cfg.Image.CacheSize),
+		TTL: cfg.Image.CacheTTL, MinFree: minFree, Options: opts, Permitted: formats(cfg.Image.PermittedImageFormats), Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +56,17 @@ func newImages(cfg *config.Config, log *slog.Logger) (*images, error) {
 		i.ramdisk = existing(filepath.Join(ramdiskDir(cfg), "initramfs"))
 	}
 	return i, nil
+}
+
+// minFree is what the cache leaves free on its disk, in bytes.
+const minFree = 64 << 20
+
+func formats(names []string) []image.Format {
+	var out []image.Format
+	for _, n := range names {
+		out = append(out, image.Format(n))
+	}
+	return out
 }
 
 // existing returns the path if there is a file, else "".
@@ -82,7 +93,7 @@ func (i *images) Publish(ctx context.Context, node string, r agentdriver.ImageRe
 	if from == "http" && !strings.HasPrefix(r.Source, "file:") {
 		return agentapi.ImageInfo{ID: r.Source, URLs: []string{r.Source}, DiskFormat: r.DiskFormat, OSHashAlgo: sum.Algorithm, OSHashValue: sum.Value}, nil
 	}
-	entry, release, err := i.cache.Get(ctx, image.Request{URL: r.Source, Checksum: sum, Format: image.Format(r.DiskFormat)})
+	entry, release, err := i.cache.Get(ctx, image.Request{URL: r.Source, Checksum: sum, Declared: r.DiskFormat})
 	if err != nil {
 		return agentapi.ImageInfo{}, err
 	}
@@ -139,16 +150,16 @@ func (i *images) Unshare(_ context.Context, node string) error {
 	return i.shared.Remove(node, "kernel", "ramdisk")
 }
 
-// OpenImage implements boothttp.Images.
-func (i *images) OpenImage(_ context.Context, id string) (boothttp.Image, error) {
+// OpenImage implements boot.Images.
+func (i *images) OpenImage(_ context.Context, id string) (boot.Image, error) {
 	f, err := i.shared.Get(id)
 	if err != nil {
-		return boothttp.Image{}, err
+		return boot.Image{}, err
 	}
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()
-		return boothttp.Image{}, ferric.Errorf(ferric.CodeInternal, "shared file: %w", err)
+		return boot.Image{}, ferric.Errorf(ferric.CodeInternal, "shared file: %w", err)
 	}
-	return boothttp.Image{Content: f, ModTime: info.ModTime(), ETag: id}, nil
+	return boot.Image{Content: f, ModTime: info.ModTime(), ETag: id}, nil
 }
