@@ -179,6 +179,8 @@ func TestCacheTogether(t *testing.T) {
 	cancel()
 	close(gate)
 	wg.Wait()
+	server.mu.Lock()
+	defer server.mu.Unlock()
 	opens := 0
 	for _, request := range server.requests {
 		if request.Header.Get("Range") == "bytes=0-0" {

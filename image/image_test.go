@@ -61,7 +61,9 @@ func (s *webServer) start() {
 		s.t.Error(err)
 		return
 	}
-	s.address = listener.Addr().String()
+	if s.address == "" { // only once, others read it
+		s.address = listener.Addr().String()
+	}
 	server := &http.Server{Handler: s, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	s.mu.Lock()
 	s.server = server
