@@ -96,7 +96,7 @@ func (c *conn) inspect(p []byte) (reply []byte, pass bool) {
 		f.DropRequests--
 		return nil, false
 	}
-	if len(p) < headerLen || p[3] != 0x07 || p[4] != 0x06 {
+	if len(p) < headerLen || p[3]&0x1f != 0x07 || p[4] != 0x06 { // the library looks at the same bits
 		return nil, true
 	}
 	size := int(binary.LittleEndian.Uint16(p[14:]))
