@@ -196,7 +196,7 @@ func TestCacheTogether(t *testing.T) {
 func TestCacheCancelled(t *testing.T) {
 	content := noise(16<<20, 1)
 	server := newWebServer(t, content)
-	server.stallAt = 8 << 20
+	server.set(func() { server.stallAt = 8 << 20 })
 	dir := filepath.Join(t.TempDir(), "cache")
 	c := openCache(t, func(c *image.CacheConfig) { c.Dir = dir })
 	r := image.Request{URL: server.url()}
@@ -256,7 +256,7 @@ func TestCacheKilled(t *testing.T) {
 	}
 	content := noise(16<<20, 1)
 	server := newWebServer(t, content)
-	server.stallAt = 8 << 20
+	server.set(func() { server.stallAt = 8 << 20 })
 	dir := filepath.Join(t.TempDir(), "cache")
 	child := exec.Command(os.Args[0], "-test.run=^TestCacheKilled$")
 	child.Env = append(os.Environ(), "FERRIC_TEST_CACHE_DIR="+dir, "FERRIC_TEST_URL="+server.url())
@@ -279,7 +279,7 @@ func TestCacheKilled(t *testing.T) {
 func TestCacheDamagedPart(t *testing.T) {
 	content := noise(16<<20, 1)
 	server := newWebServer(t, content)
-	server.cutEvery = 4 << 20
+	server.set(func() { server.cutEvery = 4 << 20 })
 	dir := filepath.Join(t.TempDir(), "cache")
 	options := quick()
 	options.ResumeFor = -1
@@ -373,7 +373,7 @@ func TestCacheChanged(t *testing.T) {
 // TestCacheNoValidators has a server that tells nothing by which a change could be noticed.
 func TestCacheNoValidators(t *testing.T) {
 	server := newWebServer(t, noise(1<<20, 1))
-	server.etag, server.modified = "", time.Time{}
+	server.set(func() { server.etag, server.modified = "", time.Time{} })
 	c := openCache(t, nil)
 	get(t, c, image.Request{URL: server.url()})
 	second, _ := get(t, c, image.Request{URL: server.url()})

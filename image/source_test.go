@@ -46,7 +46,7 @@ func TestHTTPSource(t *testing.T) {
 func TestNoRanges(t *testing.T) {
 	content := noise(2<<20, 1)
 	server := newWebServer(t, content)
-	server.noRanges = true
+	server.set(func() { server.noRanges = true })
 	source := mustOpen(t, server.url(), quick())
 	if info := source.Info(); info.Ranges || info.Size != int64(len(content)) {
 		t.Fatalf("info %+v", info)
@@ -68,7 +68,7 @@ func TestNoRanges(t *testing.T) {
 func TestUnknownLength(t *testing.T) {
 	content := noise(1<<20, 1)
 	server := newWebServer(t, content)
-	server.chunked = true
+	server.set(func() { server.chunked = true })
 	source := mustOpen(t, server.url(), quick())
 	if info := source.Info(); info.Size != -1 {
 		t.Fatalf("info %+v", info)
@@ -101,8 +101,8 @@ func TestResumeTruncated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := newWebServer(t, content)
-			change(server)
-			server.cutEvery = 1_000_000
+			server.set(func() { change(server) })
+			server.set(func() { server.cutEvery = 1_000_000 })
 			source := mustOpen(t, server.url(), quick())
 			got, err := readAll(t, source, 0)
 			if err != nil || !bytes.Equal(got, content) {
@@ -176,7 +176,7 @@ func TestIdle(t *testing.T) {
 	t.Parallel()
 	content := noise(2<<20, 1)
 	server := newWebServer(t, content)
-	server.stallAt = 1 << 20
+	server.set(func() { server.stallAt = 1 << 20 })
 	options := quick()
 	options.IdleTimeout = 2 * time.Second
 	source := mustOpen(t, server.url(), options)
@@ -198,7 +198,7 @@ func TestChangedOnServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := newWebServer(t, noise(4<<20, 1))
-			server.cutOnce = 2 << 20
+			server.set(func() { server.cutOnce = 2 << 20 })
 			source := mustOpen(t, server.url(), quick())
 			r, err := source.Reader(t.Context(), 0)
 			if err != nil {
@@ -222,7 +222,7 @@ func TestRangesIgnoredLater(t *testing.T) {
 	t.Parallel()
 	content := noise(4<<20, 1)
 	server := newWebServer(t, content)
-	server.cutOnce = 2 << 20
+	server.set(func() { server.cutOnce = 2 << 20 })
 	source := mustOpen(t, server.url(), quick())
 	server.set(func() { server.noRanges = true })
 	if got, err := readAll(t, source, 0); err != nil || !bytes.Equal(got, content) {

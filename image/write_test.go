@@ -113,7 +113,7 @@ func TestWriteOverBadNetwork(t *testing.T) {
 	for name, file := range map[string][]byte{"raw": disk, "qcow2": toQcow2(t, disk, "-c")} {
 		t.Run(name, func(t *testing.T) {
 			server := newWebServer(t, file)
-			server.cutEvery = 3 << 20
+			server.set(func() { server.cutEvery = 3 << 20 })
 			source := mustOpen(t, server.url(), quick())
 			var once sync.Once
 			restarted := make(chan struct{})
@@ -160,7 +160,7 @@ func TestWriteNoRanges(t *testing.T) {
 	for name, file := range map[string][]byte{"raw": disk, "qcow2": toQcow2(t, disk, "-c")} {
 		t.Run(name, func(t *testing.T) {
 			server := newWebServer(t, file)
-			server.noRanges = true
+			server.set(func() { server.noRanges = true })
 			m := newMemory(20 << 20)
 			if _, err := image.Write(t.Context(), mustOpen(t, server.url(), quick()), m, image.Spec{}, nil); err != nil {
 				t.Fatal(err)
@@ -170,7 +170,7 @@ func TestWriteNoRanges(t *testing.T) {
 	}
 	t.Run("raw of unknown length", func(t *testing.T) {
 		server := newWebServer(t, disk)
-		server.chunked = true
+		server.set(func() { server.chunked = true })
 		m := newMemory(21 << 20)
 		result, err := image.Write(t.Context(), mustOpen(t, server.url(), quick()), m, image.Spec{}, nil)
 		if err != nil || result.VirtualSize != 20<<20 {
@@ -263,7 +263,7 @@ func TestWriteTruncated(t *testing.T) {
 func TestWriteSwitched(t *testing.T) {
 	good, evil := noise(10<<20, 1), noise(10<<20, 2)
 	server := newWebServer(t, good)
-	server.etag = ""
+	server.set(func() { server.etag = "" })
 	server.modified = time.Time{}
 	count := 0
 	server.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
