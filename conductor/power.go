@@ -138,7 +138,7 @@ func (c *Conductor) syncNodePower(ctx context.Context, n *ferric.Node) {
 		c.nodeLog(n).Warn("power sync: the node's interfaces cannot be used here", "error", err)
 		return
 	}
-	asking, cancel := context.WithTimeout(ctx, c.PowerTimeout)
+	asking, cancel := context.WithTimeout(driver.WithBackground(ctx), c.PowerTimeout)
 	power, err := t.Set.Power().PowerState(asking, t.Machine)
 	cancel()
 	if ctx.Err() != nil {

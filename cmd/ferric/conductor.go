@@ -23,8 +23,12 @@ const (
 // setUpConductor makes the conductor with its drivers and, if an interface is named, the boot services beside it.
 func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 	cfg := s.cfg
+	idle := cfg.IPMI.SessionIdleTimeout
+	if idle == 0 {
+		idle = -1 // a session per command
+	}
 	pool := ipmi.NewPool(ipmi.Options{CipherSuites: cfg.IPMI.CipherSuiteVersions, OperationTimeout: cfg.IPMI.CommandRetryTimeout,
-		MinInterval: 0, TryWait: cfg.IPMI.MinCommandInterval, SessionIdle: cfg.IPMI.SessionIdleTimeout,
+		MinInterval: 0, TryWait: cfg.IPMI.MinCommandInterval, SessionIdle: idle,
 		KeepBootTimeout: !cfg.IPMI.DisableBootTimeout, Logger: s.log})
 	s.closers = append(s.closers, func() error { pool.Close(); return nil })
 
