@@ -145,7 +145,8 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request, t *table, auth *bas
 		denied.write(w)
 		return
 	}
-	if status := writeError(w, err, id); status >= 500 {
+	gone := errors.Is(r.Context().Err(), context.Canceled) // the client did not wait
+	if status := writeError(w, err, id); status >= 500 && !gone {
 		a.log.ErrorContext(ctx, "request failed", "route", pattern, "status", status, "error", err)
 	}
 }

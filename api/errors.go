@@ -81,6 +81,14 @@ func needVersion(since int) error {
 		"Request not acceptable. The minimal required API version should be 1.%d", since)
 }
 
+// named gives "not found" Ironic's text: what is not there, and under which name it was asked for.
+func named(err error, what, ident string) error {
+	if ferric.IsCode(err, ferric.CodeNotFound) {
+		return ferric.Errorf(ferric.CodeNotFound, "%s %s could not be found.", what, clip(ident))
+	}
+	return err
+}
+
 // asBadRequest turns "not found" into "invalid": what a body refers to and does not exist is the body's fault.
 func asBadRequest(err error) error {
 	if ferric.IsCode(err, ferric.CodeNotFound) {

@@ -77,11 +77,11 @@ func (a *API) showHistory(rq *request) (any, error) {
 	}
 	id := rq.vars["event"]
 	e, err := a.deps.Store.HistoryEntry(rq.Context(), canonicalUUID(id))
-	if ferric.IsCode(err, ferric.CodeNotFound) || err == nil && e.NodeUUID != n.UUID {
-		return nil, ferric.Errorf(ferric.CodeNotFound, "Node history record %s could not be found.", clip(id))
+	if err == nil && e.NodeUUID != n.UUID {
+		err = ferric.Errorf(ferric.CodeNotFound, "it is another node's")
 	}
 	if err != nil {
-		return nil, err
+		return nil, named(err, "Node history record", id)
 	}
 	return a.historyEntry(rq, e, true), nil
 }

@@ -290,11 +290,8 @@ func (a *API) showInventory(rq *request) (any, error) {
 		return nil, err
 	}
 	inv, err := a.deps.Store.Inventory(rq.Context(), n.UUID)
-	if ferric.IsCode(err, ferric.CodeNotFound) {
-		return nil, ferric.Errorf(ferric.CodeNotFound, "Node inventory record for node %s could not be found.", n.UUID)
-	}
 	if err != nil {
-		return nil, err
+		return nil, named(err, "Node inventory record for node", n.UUID)
 	}
 	return map[string]any{"inventory": orEmpty(inv.Inventory), "plugin_data": orEmpty(inv.PluginData)}, nil
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"time"
 
-	"ferric"
 	"ferric/flow"
 )
 
@@ -114,11 +113,8 @@ func (a *API) showOperation(rq *request) (any, error) {
 		return nil, invalid("Expected UUID for operation: %s", clip(id))
 	}
 	op, err := a.deps.Store.Operation(rq.Context(), canonicalUUID(id))
-	if ferric.IsCode(err, ferric.CodeNotFound) {
-		return nil, ferric.Errorf(ferric.CodeNotFound, "Operation %s could not be found.", id)
-	}
 	if err != nil {
-		return nil, err
+		return nil, named(err, "Operation", id)
 	}
 	return a.operationObject(rq, op), nil
 }

@@ -87,6 +87,12 @@ func TestPatchNode(t *testing.T) {
 		"protect too early":         {patch: []m{{"op": "add", "path": "/protected", "value": true}}, status: 409, text: "can only be made protected in provision states 'active' or 'rescue'"},
 		"reason without protected":  {patch: []m{{"op": "add", "path": "/protected_reason", "value": "x"}}, status: 400, text: "can only be set when protected is True"},
 		"retire what is available":  {before: inState(ferric.Available), patch: []m{{"op": "add", "path": "/retired", "value": true}}, status: 409, text: "can not have 'retired' set"},
+		"retired":                   {before: inState(ferric.Active), patch: []m{{"op": "add", "path": "/retired", "value": true}, {"op": "add", "path": "/retired_reason", "value": "old"}}, status: 200, want: m{"retired": true, "retired_reason": "old"}},
+		"not retired":               {before: func(n *ferric.Node) { n.Retired, n.RetiredReason = true, "old" }, patch: []m{{"op": "replace", "path": "/retired", "value": false}}, status: 200, want: m{"retired": false, "retired_reason": nil}},
+		"reason without retired":    {patch: []m{{"op": "add", "path": "/retired_reason", "value": "x"}}, status: 400, text: "can only be set when retired is True"},
+		"network of no link":        {patch: []m{{"op": "replace", "path": "/network_data", "value": m{"networks": []m{{"id": "n", "link": "x"}}}}}, status: 400, text: "link 'x' is not among the links"},
+		"index out of range":        {before: func(n *ferric.Node) { n.Extra = map[string]any{"l": []any{1}} }, patch: []m{{"op": "remove", "path": "/extra/l/1"}}, status: 400, text: "list index 1 is out of range"},
+		"index that is none":        {before: func(n *ferric.Node) { n.Extra = map[string]any{"l": []any{1}} }, patch: []m{{"op": "add", "path": "/extra/l/01", "value": 1}}, status: 400, text: "'01' is not a valid list index"},
 		"driver with a console":     {before: func(n *ferric.Node) { n.ConsoleEnabled = true }, patch: []m{{"op": "replace", "path": "/driver", "value": "ipmi"}}, status: 409, text: "Please stop the console first."},
 		"parent of itself":          {patch: []m{{"op": "add", "path": "/parent_node", "value": "one"}}, status: 400, text: "Unable to apply the requested parent_node 'one'"},
 	} {

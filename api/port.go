@@ -158,10 +158,7 @@ func (a *API) port(rq *request) (*ferric.Port, error) {
 			err = ferric.Errorf(ferric.CodeNotFound, "no port has the name")
 		}
 	}
-	if ferric.IsCode(err, ferric.CodeNotFound) {
-		return nil, ferric.Errorf(ferric.CodeNotFound, "Port %s could not be found.", ident)
-	}
-	return p, err
+	return p, named(err, "Port", ident)
 }
 
 func (a *API) showPort(rq *request) (any, error) {
@@ -187,8 +184,8 @@ func (a *API) createPort(rq *request) (any, error) {
 		}
 	}
 	p.NodeUUID, p.UUID = canonicalUUID(p.NodeUUID), canonicalUUID(p.UUID)
-	if _, err := a.foundNode(a.deps.Store.Node(rq.Context(), p.NodeUUID))(p.NodeUUID); err != nil {
-		return nil, asBadRequest(err)
+	if _, err := a.deps.Store.Node(rq.Context(), p.NodeUUID); err != nil {
+		return nil, asBadRequest(named(err, "Node", p.NodeUUID))
 	}
 	if err := a.checkPortgroup(p); err != nil {
 		return nil, err
@@ -295,9 +292,9 @@ func (a *API) patchPort(rq *request) (any, error) {
 
 // portChange refuses changes that the node's state forbids, and references to what is not there.
 func (a *API) portChange(rq *request, before, now *ferric.Port, changed []string) error {
-	n, err := a.foundNode(a.deps.Store.Node(rq.Context(), before.NodeUUID))(before.NodeUUID)
+	n, err := a.deps.Store.Node(rq.Context(), before.NodeUUID)
 	if err != nil {
-		return err
+		return named(err, "Node", before.NodeUUID)
 	}
 	if n.ProvisionState == ferric.Inspecting && rq.version >= 39 {
 		return conflict(`Cannot update port "%s" on "%s" while it is in state "%s".`, before.UUID, n.UUID, n.ProvisionState)

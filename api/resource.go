@@ -1,9 +1,7 @@
 package api
 
 import (
-	"maps"
 	"reflect"
-	"slices"
 	"strings"
 
 	"ferric"
@@ -324,16 +322,4 @@ func (r *resource[T]) page(rq *request, max int) (ferric.Page, error) {
 		p.SortKey = key
 	}
 	return p, nil
-}
-
-// sortable returns the names that sort_key takes.
-func (r *resource[T]) sortable() []string {
-	names := maps.Keys(r.byName)
-	return slices.Sorted(func(yield func(string) bool) {
-		for n := range names {
-			if r.byName[n].sort && !yield(n) {
-				return
-			}
-		}
-	})
 }

@@ -189,3 +189,53 @@ func TestNoConductor(t *testing.T) {
 		t.Errorf("drivers %s", got)
 	}
 }
+
+func TestConductorsAndDrivers(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range []ferric.Conductor{{Host: "a-1", Group: "z", HardwareTypes: []string{"ipmi"}}, {Host: "b-2", Group: "y"}} {
+		if err := f.store.Announce(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.store.Retire(t.Context(), "b-2"); err != nil {
+		t.Fatal(err)
+	}
+	hosts := func(query string) string {
+		var out []string
+		for _, c := range f.must(200, "GET", "/v1/conductors?"+query, nil).object(t)["conductors"].([]any) {
+			out = append(out, c.(m)["hostname"].(string))
+		}
+		return strings.Join(out, " ")
+	}
+	for query, want := range map[string]string{
+		"sort_key=hostname": "a-1 b-2 host-1", "sort_key=hostname&sort_dir=desc": "host-1 b-2 a-1", "sort_key=conductor_group": "host-1 b-2 a-1",
+		"sort_key=hostname&limit=2": "a-1 b-2", "sort_key=hostname&marker=b-2": "host-1", "fields=hostname,alive&sort_key=hostname&marker=a-1": "b-2 host-1",
+	} {
+		if got := hosts(query); got != want {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+	}
+	next, _ := f.must(200, "GET", "/v1/conductors?limit=1&sort_key=hostname", nil).object(t)["next"].(string)
+	if !strings.HasSuffix(next, "limit=1&marker=a-1") {
+		t.Errorf("next %q", next)
+	}
+	f.must(400, "GET", "/v1/conductors?sort_key=alive", nil)
+	f.must(400, "GET", "/v1/conductors?fields=nope", nil)
+	f.must(400, "GET", "/v1/conductors?fields=alive&detail=true", nil)
+	f.must(404, "GET", "/v1/conductors?marker=nobody", nil)
+	one := f.must(200, "GET", "/v1/conductors/b-2?fields=alive", nil).object(t)
+	if len(one) != 2 || one["alive"] != false {
+		t.Errorf("conductor %v", one)
+	}
+
+	driver := f.must(200, "GET", "/v1/drivers/ipmi?fields=hosts,name", nil).object(t)
+	if len(driver) != 3 || len(driver["hosts"].([]any)) != 2 {
+		t.Errorf("driver %v", driver)
+	}
+	f.must(400, "GET", "/v1/drivers/ipmi?fields=nope", nil)
+	f.must(406, "GET", "1.76 /v1/drivers/ipmi?fields=name", nil)
+	f.must(400, "GET", "/v1/drivers?fields=name&detail=true", nil)
+	if props := f.must(200, "GET", "/v1/drivers/ipmi/properties", nil); string(props.body) != "{}" {
+		t.Errorf("properties %s", props.body)
+	}
+}
