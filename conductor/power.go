@@ -31,9 +31,17 @@ func (c *Conductor) changePower(ctx context.Context, a rpc.PowerArgs) error {
 			timeout = c.SoftPowerTimeout
 		}
 	}
+	return c.beginPower(ctx, a, timeout, func(*ferric.Node) error { return nil })
+}
+
+// beginPower begins a power change if check, which sees the node under its lease, does not refuse it.
+func (c *Conductor) beginPower(ctx context.Context, a rpc.PowerArgs, timeout time.Duration, check func(*ferric.Node) error) error {
 	_, err := c.runner.Begin(ctx, a.UUID, func(ctx context.Context) (*flow.Operation, flow.Mutate, error) {
 		t, err := c.nodeTask(ctx, a.UUID)
 		if err != nil {
+			return nil, nil, err
+		}
+		if err := check(t.Node); err != nil {
 			return nil, nil, err
 		}
 		if state.Transient(t.Node.ProvisionState) && (t.Node.ProvisionState == ferric.Cleaning || t.Node.ProvisionState == ferric.CleanWait) {
@@ -156,14 +164,14 @@ func (c *Conductor) syncNodePower(ctx context.Context, n *ferric.Node) {
 		return
 	}
 	if c.ForcePowerState && n.PowerState != "" && power != n.PowerState && n.Fault == "" {
-		c.nodeLog(n).Warn("power sync: bringing the machine back to its recorded power state", "is", power, "recorded", n.PowerState)
-		if err := c.changePower(ctx, rpc.PowerArgs{NodeRef: rpc.NodeRef{UUID: n.UUID}, Target: n.PowerState}); err != nil {
-			c.nodeLog(n).Error("power sync: cannot bring the machine back", "error", err)
+		if !state.Transient(n.ProvisionState) { // an operation under way knows better
+			c.forcePower(ctx, n, power)
 		}
 		return
 	}
+	// If the node was changed since it was listed, what the BMC said may be old already: the next sync will tell.
 	recorded := n.PowerState
-	_, err = c.Store.ChangeNode(ctx, n.UUID, 0, func(n *ferric.Node) error {
+	_, err = c.Store.ChangeNode(ctx, n.UUID, n.Version, func(n *ferric.Node) error {
 		n.PowerState = power
 		if n.Fault == ferric.FaultPower {
 			n.Maintenance, n.MaintenanceReason, n.Fault, n.LastError = false, "", "", ""
@@ -171,13 +179,31 @@ func (c *Conductor) syncNodePower(ctx context.Context, n *ferric.Node) {
 		return nil
 	})
 	if err != nil {
-		if !ferric.IsCode(err, ferric.CodeLocked) { // somebody works on it, and will record it
+		if !ferric.IsCode(err, ferric.CodeLocked) && !ferric.IsCode(err, ferric.CodeConflict) { // somebody works on it, and will record it
 			c.nodeLog(n).Warn("power sync: cannot record the power state", "error", err)
 		}
 		return
 	}
 	if recorded != "" && recorded != power {
 		c.note(ctx, n, ferric.EventMonitoring, ferric.SeverityInfo, "The machine is "+string(power)+" though it was recorded as "+string(recorded)+"; recorded what it is")
+	}
+}
+
+// forcePower brings a machine back to the power state that is on record, unless the node was changed since it was listed.
+func (c *Conductor) forcePower(ctx context.Context, n *ferric.Node, is ferric.PowerState) {
+	a := rpc.PowerArgs{NodeRef: rpc.NodeRef{UUID: n.UUID}, Target: n.PowerState}
+	err := c.beginPower(ctx, a, c.PowerTimeout, func(now *ferric.Node) error {
+		if now.PowerState != n.PowerState || now.ProvisionState != n.ProvisionState || now.TargetPowerState != "" || now.Maintenance {
+			return ferric.Errorf(ferric.CodeConflict, "the node was changed meanwhile")
+		}
+		return nil
+	})
+	switch ferric.ErrorCode(err) {
+	case "":
+		c.note(ctx, n, ferric.EventMonitoring, ferric.SeverityInfo, "The machine is "+string(is)+" though it was recorded as "+string(n.PowerState)+"; bringing it back")
+	case ferric.CodeConflict, ferric.CodeLocked: // somebody works on it: the next sync will tell
+	default:
+		c.nodeLog(n).Error("power sync: cannot bring the machine back to its recorded power state", "is", is, "recorded", n.PowerState, "error", err)
 	}
 }
 
