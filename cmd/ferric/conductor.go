@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"ferric"
@@ -94,7 +95,23 @@ type driveBuilder struct{ opts image.Options }
 
 // Build implements conductor.ConfigDrives.
 func (d driveBuilder) Build(ctx context.Context, n *ferric.Node, raw []byte) ([]byte, error) {
-	return configdrive.FromRequest(ctx, n, raw, d.opts)
+	var text string
+	var iso []byte
+	var err error
+	if json.Unmarshal(raw, &text) == nil {
+		iso, err = configdrive.Resolve(ctx, text, d.opts)
+	} else {
+		var data configdrive.Data
+		if data, err = configdrive.ParseDict(raw); err == nil {
+			data.SetDefaults(n.UUID, n.Name)
+			iso, err = configdrive.Build(data)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	wire, err := configdrive.Encode(iso)
+	return []byte(wire), err
 }
 
 func newBootID() string { return uuid.NewString() }
