@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
+
+	"ferric/agent"
 )
 
-func agentCommand(_ context.Context, _ []string, _, stderr io.Writer) int {
-	fmt.Fprintln(stderr, "ferric agent: it runs in the deploy ramdisk only")
-	return 1
+// agentCommand is the agent, for a look at it outside of the ramdisk, which carries the smaller ferric-agent.
+func agentCommand(_ context.Context, args []string, stdout, stderr io.Writer) int {
+	return agent.Main(args, stdout, stderr)
 }
