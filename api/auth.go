@@ -2,10 +2,11 @@ package api
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -23,22 +24,25 @@ type basicAuth struct {
 	path string
 	now  func() time.Time
 
-	mu      sync.Mutex
-	read    time.Time // modification time of what is in users
-	size    int64
-	users   map[string][]byte
-	salt    []byte
+	mu    sync.Mutex
+	read  time.Time // modification time of what is in users
+	size  int64
+	users map[string][]byte
+	decoy []byte // compared when the user is unknown, so that it takes as long as for a known one
+	salt  []byte
+	// slots bounds how many passwords are checked at once: bcrypt is meant to be slow, and anybody may send wrong ones.
+	slots   chan struct{}
 	checked map[[sha256.Size]byte]time.Time // credentials that were right, until when they need not be checked again
 }
 
 // checkedFor is how long right credentials are remembered, so that bcrypt does not cost every request its time.
 const checkedFor = 5 * time.Minute
 
+// maxChecks is how many passwords are checked at once.
+const maxChecks = 2
+
 // maxChecked bounds the memory of right credentials.
 const maxChecked = 1024
-
-// decoy is compared when the user is unknown, so that it takes as long as for a known one.
-const decoy = "$2a$10$7EqJtq98hPqEX7fNZaFWoOhi5lD8qWJ6LVSJKqbvjeG0c1X9fQW8e"
 
 // authError is a refusal in the form that Ironic gives it.
 type authError struct {
@@ -56,7 +60,7 @@ func (e *authError) write(w http.ResponseWriter) {
 }
 
 func newBasicAuth(path string, now func() time.Time) (*basicAuth, error) {
-	b := &basicAuth{path: path, now: now, salt: make([]byte, 32), checked: map[[sha256.Size]byte]time.Time{}}
+	b := &basicAuth{path: path, now: now, salt: make([]byte, 32), slots: make(chan struct{}, maxChecks), checked: map[[sha256.Size]byte]time.Time{}}
 	_, _ = rand.Read(b.salt) // never fails
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,7 +81,7 @@ func (b *basicAuth) load() error {
 		return ferric.Errorf(ferric.CodeInternal, "Problem reading auth user file: %w", err)
 	}
 	defer f.Close()
-	users := map[string][]byte{}
+	users, decoy := map[string][]byte{}, []byte(nil)
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
 		name, hash, ok := strings.Cut(strings.TrimSpace(lines.Text()), ":")
@@ -90,11 +94,14 @@ func (b *basicAuth) load() error {
 		if _, again := users[name]; !again { // the first line counts, as in Ironic
 			users[name] = []byte(hash)
 		}
+		if decoy == nil {
+			decoy = users[name]
+		}
 	}
 	if err := lines.Err(); err != nil {
 		return ferric.Errorf(ferric.CodeInternal, "Problem reading auth user file: %w", err)
 	}
-	b.users, b.read, b.size = users, info.ModTime(), info.Size()
+	b.users, b.decoy, b.read, b.size = users, decoy, info.ModTime(), info.Size()
 	clear(b.checked)
 	return nil
 }
@@ -117,7 +124,7 @@ func (b *basicAuth) check(r *http.Request) (string, error) {
 	if err != nil || !found {
 		return "", &authError{http.StatusBadRequest, "Could not decode authorization token"}
 	}
-	right, err := b.verify(name, password)
+	right, err := b.verify(r.Context(), name, password)
 	if err != nil {
 		return "", err
 	}
@@ -127,14 +134,16 @@ func (b *basicAuth) check(r *http.Request) (string, error) {
 	return name, nil
 }
 
-// verify compares a password with the file's hash. The comparison itself is done outside of the lock.
-func (b *basicAuth) verify(name, password string) (bool, error) {
+// verify compares a password with the file's hash. The comparison itself is done outside of the lock. While the file
+// cannot be read nobody gets in; what is wrong with it is for the log and not for the client, so the error has no code.
+func (b *basicAuth) verify(ctx context.Context, name, password string) (bool, error) {
 	b.mu.Lock()
 	if err := b.load(); err != nil {
 		b.mu.Unlock()
-		return false, err
+		return false, errors.New(err.Error())
 	}
 	hash, known := b.users[name]
+	decoy := b.decoy
 	key := sha256.Sum256(append(append(append([]byte{}, b.salt...), hash...), name+"\x00"+password...))
 	until, seen := b.checked[key]
 	b.mu.Unlock()
@@ -142,10 +151,16 @@ func (b *basicAuth) verify(name, password string) (bool, error) {
 		return true, nil
 	}
 	if !known {
-		hash = []byte(decoy)
+		hash = decoy
+	}
+	select {
+	case b.slots <- struct{}{}:
+		defer func() { <-b.slots }()
+	case <-ctx.Done():
+		return false, ferric.Errorf(ferric.CodeBusy, "too many passwords are being checked: %w", ctx.Err())
 	}
 	right := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil
-	if subtle.ConstantTimeEq(boolInt(right), 1)&subtle.ConstantTimeEq(boolInt(known), 1) != 1 {
+	if !known || !right {
 		return false, nil
 	}
 	b.mu.Lock()
@@ -155,11 +170,4 @@ func (b *basicAuth) verify(name, password string) (bool, error) {
 	}
 	b.checked[key] = b.now().Add(checkedFor)
 	return true, nil
-}
-
-func boolInt(b bool) int32 {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -92,6 +92,13 @@ func TestBasicAuth(t *testing.T) {
 	}
 	f.must(401, "GET", "/v1/nodes", nil, basic("YWxpY2U6d29uZGVy")...)
 	f.must(200, "GET", "/v1/nodes", nil, basic("YWxpY2U6bG9va2luZyBnbGFzcw==")...)
+
+	// While it cannot be used nobody gets in, and the client is not told why.
+	writeUsers(t, path, "alice:plain text")
+	r := f.must(500, "GET", "/v1/nodes", nil, basic("YWxpY2U6bG9va2luZyBnbGFzcw==")...)
+	if strings.Contains(string(r.body), path) || strings.Contains(string(r.body), "bcrypt") {
+		t.Errorf("%s", r.body)
+	}
 }
 
 // TestBasicAuthRemembers: the second check of the same password does not cost bcrypt's time again.
