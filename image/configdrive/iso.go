@@ -124,10 +124,8 @@ func (t *tree) identifier(n *node) []byte {
 		return []byte{0}
 	case !t.joliet:
 		return []byte(n.isoName)
-	case n.isDir():
-		return ucs2(n.name)
 	default:
-		return ucs2(n.name + ";1")
+		return ucs2(n.name) // without a version number, as mkisofs writes it
 	}
 }
 
