@@ -5,7 +5,7 @@ type Moment int
 
 // The moments.
 const (
-	Begins    Moment = iota // a step is begun, or goes on after a wait
+	Begins    Moment = iota // a step is begun, for the first time or after a crash
 	Waits                   // the operation begins to wait
 	Holds                   // it rests until the operator's unhold
 	Fails                   // a step failed: Operation.Error says why; clean-up steps may follow

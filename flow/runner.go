@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -126,8 +127,7 @@ func (r *Runner) claimDue(ctx context.Context) time.Duration {
 	if free <= 0 {
 		return r.Poll
 	}
-	// Ask for more than there are workers: some may belong to other conductors.
-	due, err := r.ledger.Due(ctx, r.now(), 4*free+64)
+	due, err := r.due(ctx, free)
 	if err != nil {
 		if ctx.Err() == nil {
 			r.log.Error("cannot look for due operations; trying again", "error", err)
@@ -135,9 +135,6 @@ func (r *Runner) claimDue(ctx context.Context) time.Duration {
 		return r.Poll
 	}
 	for _, d := range due {
-		if r.Owns != nil && !r.Owns(d) {
-			continue
-		}
 		if !r.reserve(r.Reserved) {
 			break
 		}
@@ -156,6 +153,24 @@ func (r *Runner) claimDue(ctx context.Context) time.Duration {
 		return r.Poll
 	}
 	return min(r.Poll, max(wake.Sub(r.now()), 5*time.Millisecond))
+}
+
+// due lists operations that wait for this runner, as many as there are, or at least want. It asks for more and more, because any number of
+// those that are due longest may belong to conductors that are down.
+func (r *Runner) due(ctx context.Context, want int) ([]Due, error) {
+	for limit := 4*want + 64; ; limit *= 4 {
+		all, err := r.ledger.Due(ctx, r.now(), limit)
+		if err != nil {
+			return nil, err
+		}
+		mine := all
+		if r.Owns != nil {
+			mine = slices.DeleteFunc(slices.Clone(all), func(d Due) bool { return !r.Owns(d) })
+		}
+		if len(all) < limit || len(mine) >= want {
+			return mine, nil
+		}
+	}
 }
 
 // free returns the number of idle workers.
@@ -216,8 +231,11 @@ func (r *Runner) spawn(lease Lease, operationID string) {
 func (r *Runner) hold(ctx context.Context, lease Lease) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old := r.held[lease.NodeUUID]; old != nil {
+		old.cancel(errLeaseLost) // of Begin's planning, which is over, or of a lease that ran out
+	}
 	r.held[lease.NodeUUID] = &holding{lease: lease, cancel: cancel}
-	r.mu.Unlock()
 	return ctx
 }
 

@@ -71,7 +71,8 @@ func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Ope
 				s.Interface, s.Name))
 		}
 	}
-	if s.Status != Waiting {
+	waited := s.Status == Waiting
+	if !waited {
 		s.Attempts++
 		if s.StartedAt.IsZero() {
 			s.StartedAt = r.now()
@@ -82,7 +83,11 @@ func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Ope
 		op.Status = Running
 	}
 	op.UpdatedAt = r.now()
-	node, err := r.ledger.Checkpoint(ctx, lease, op, nil, program.View(Begins, op))
+	var view Mutate
+	if !waited { // a look at how a wait stands shows nothing on the node: most often the wait just goes on
+		view = program.View(Begins, op)
+	}
+	node, err := r.ledger.Checkpoint(ctx, lease, op, nil, view)
 	if err != nil {
 		return false, fmt.Errorf("write the beginning of step %s.%s: %w", s.Interface, s.Name, err)
 	}
