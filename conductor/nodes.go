@@ -18,6 +18,9 @@ import (
 // createNode completes the interfaces of a new node and stores it.
 func (c *Conductor) createNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Node, error) {
 	n := a.Node
+	if n == nil {
+		return nil, ferric.Errorf(ferric.CodeInvalid, "arguments of the call: node is missing")
+	}
 	if n.UUID == "" {
 		n.UUID = uuid.NewString()
 	}
@@ -40,6 +43,9 @@ func interfaceStates() []ferric.ProvisionState {
 
 // updateNode stores the API's new form of a node. What the API may not change, such as states and reservation, keeps its stored value.
 func (c *Conductor) updateNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Node, error) {
+	if a.Node == nil {
+		return nil, ferric.Errorf(ferric.CodeInvalid, "arguments of the call: node is missing")
+	}
 	old, err := c.Store.Node(ctx, a.Node.UUID)
 	if err != nil {
 		return nil, err
@@ -123,7 +129,7 @@ func (c *Conductor) destroyNode(ctx context.Context, a rpc.NodeRef) error {
 		case n.InstanceID != "" && !n.Maintenance:
 			return ferric.Errorf(ferric.CodeConflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceID)
 		case (!state.DeleteAllowed(n.ProvisionState) || n.ProvisionState == ferric.Available && !c.DeleteAvailable) && !n.Maintenance:
-			return ferric.Errorf(ferric.CodeInvalid, `Can not delete node "%s" while it is in provision state "%s". Valid provision states to perform deletion are: manageable, enroll, adopt failed, available. Or set it into maintenance first.`,
+			return ferric.Errorf(ferric.CodeConflict, `Can not delete node "%s" while it is in provision state "%s". Valid provision states to perform deletion are: manageable, enroll, adopt failed, available. Or set it into maintenance first.`,
 				n.UUID, n.ProvisionState)
 		}
 		if t, err := c.looseTask(ctx, n); err == nil { // best effort: its hardware type may not be here any more

@@ -24,6 +24,7 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 	conf.MaxBodyProvision, conf.MaxBodyInspection, conf.MaxDepth = int64(a.MaxBodySizeProvision), int64(a.MaxBodySizeInspection), a.MaxBodyDepth
 	conf.RequestTimeout, conf.ConductorAlive = a.RequestTimeout, s.cfg.Conductor.HeartbeatTimeout
 	conf.DefaultResourceClass, conf.DefaultConductorGroup = a.DefaultResourceClass, a.DefaultConductorGroup
+	conf.AgentHeartbeatTimeout = s.cfg.Agent.HeartbeatTimeout
 	conf.PermittedImageFormats, conf.FerricVersion = s.cfg.Image.PermittedImageFormats, version()
 	deps := api.Deps{Store: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler()}
 	if s.cfg.Metrics.Enabled && s.cfg.Metrics.Listen == "" {
