@@ -52,7 +52,7 @@ type Progress func(Status)
 // failure, it holds zeros, so a bad image cannot boot.
 //
 // Parts of the target inside the image's size that the image does not hold data for read as zeros afterwards;
-// those behind it are not touched. Memory: about 45 MiB, and for qcow2 the map (see package qcow2).
+// those behind it are not touched. Memory: about 50 MiB, and for qcow2 the map (see package qcow2).
 func Write(ctx context.Context, source Source, target Target, spec Spec, progress Progress) (Result, error) {
 	started := time.Now()
 	if spec.Checksum.Algorithm == "md5" && !spec.AllowMD5 {
@@ -95,6 +95,9 @@ func Write(ctx context.Context, source Source, target Target, spec Spec, progres
 	result.Digest = hex.EncodeToString(digest.Sum(nil))
 	if err := spec.Checksum.verify(what, result.Digest); err != nil {
 		return result, err
+	}
+	if ctx.Err() != nil {
+		return result, contextError(ctx, "write "+what)
 	}
 	if err := p.target.commit(); err != nil {
 		return result, ferric.Errorf(ferric.ErrorCode(err), "%s: %w", what, err)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"ferric"
 	"ferric/image"
 )
@@ -374,4 +376,27 @@ func TestDevice(t *testing.T) {
 		_, err = image.OpenDevice("/dev/null")
 		wantError(t, err, ferric.CodeInvalid, "neither a block device")
 	})
+}
+
+// TestWriteEndsItsGoroutines fails and cancels writes at different points.
+func TestWriteEndsItsGoroutines(t *testing.T) {
+	ignore := goleak.IgnoreCurrent()
+	disk := diskLike(20<<20, 1)
+	for name, file := range map[string][]byte{"raw": disk, "qcow2": toQcow2(t, disk, "-c")} {
+		source := fileSource(t, file)
+		for _, after := range []int64{1, 3 << 20, 9 << 20} {
+			ctx, cancel := context.WithCancel(t.Context())
+			target := &hookedTarget{memory: newMemory(20 << 20), after: after, hook: cancel}
+			if _, err := image.Write(ctx, source, target, image.Spec{}, func(image.Status) {}); err == nil {
+				t.Errorf("%s: no error although the write was cancelled after %d bytes", name, after)
+			}
+			cancel()
+			m := newMemory(20 << 20)
+			m.fail, m.failAt = errors.New("input/output error"), after
+			if _, err := image.Write(t.Context(), source, m, image.Spec{}, func(image.Status) {}); err == nil {
+				t.Errorf("%s: no error although the disk failed after %d bytes", name, after)
+			}
+		}
+	}
+	goleak.VerifyNone(t, ignore)
 }
