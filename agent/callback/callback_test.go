@@ -269,7 +269,8 @@ func TestInspection(t *testing.T) {
 				w.WriteHeader(code)
 				io.WriteString(w, body)
 			})
-			uuid, err := a.client(t).InspectionLoop(ctx(t), []string{a.URL + "/v1/continue_inspection"}, data, 3, time.Millisecond)
+			res, err := a.client(t).InspectionLoop(ctx(t), []string{a.URL + "/v1/continue_inspection"}, data, 3, time.Millisecond)
+			uuid := res.NodeUUID()
 			if uuid != tt.uuid || ferric.ErrorCode(err) != tt.code || int(n.Load()) != tt.tries {
 				t.Errorf("%q %v after %d tries; want %q %q after %d", uuid, err, n.Load(), tt.uuid, tt.code, tt.tries)
 			}

@@ -128,21 +128,20 @@ func (c *Client) Heartbeat(ctx context.Context, node string, hb agentapi.Heartbe
 	return c.each(ctx, "heartbeat", http.MethodPost, "/v1/heartbeat/"+url.PathEscape(node), v, hb, http.StatusAccepted, nil)
 }
 
-// Inspection posts inspection data to the URLs of ipa-inspection-callback-url (tried in turn). The answer's node UUID
-// is "" if the server told none.
-func (c *Client) Inspection(ctx context.Context, urls []string, data agentapi.InspectionData) (string, error) {
+// Inspection posts inspection data to the URLs of ipa-inspection-callback-url (tried in turn).
+func (c *Client) Inspection(ctx context.Context, urls []string, data agentapi.InspectionData) (agentapi.InspectionResponse, error) {
 	var last error
 	for _, u := range urls {
 		var out agentapi.InspectionResponse
 		last = c.do(ctx, "inspection data", http.MethodPost, u, 0, data, 0, &out)
 		if last == nil {
-			return out.NodeUUID(), nil
+			return out, nil
 		}
 		if !ferric.IsCode(last, ferric.CodeUnavailable) {
 			break
 		}
 	}
-	return "", last
+	return agentapi.InspectionResponse{}, last
 }
 
 // version is the microversion 1.want, or the server's highest if that is lower. Unknown counts as the oldest that

@@ -31,17 +31,17 @@ func (c *Client) LookupLoop(ctx context.Context, macs func() []string, nodeUUID 
 
 // InspectionLoop posts inspection data, at most tries times while the API cannot be reached, is in trouble or has the
 // node locked.
-func (c *Client) InspectionLoop(ctx context.Context, urls []string, data agentapi.InspectionData, tries int, pause time.Duration) (string, error) {
+func (c *Client) InspectionLoop(ctx context.Context, urls []string, data agentapi.InspectionData, tries int, pause time.Duration) (agentapi.InspectionResponse, error) {
 	var last error
 	for i := range tries {
 		if i > 0 {
 			if err := sleep(ctx, jitter(pause<<(i-1), 0.5, 1)); err != nil {
-				return "", ferric.Errorf(ferric.CodeTimeout, "inspection data not posted: %w", err)
+				return agentapi.InspectionResponse{}, ferric.Errorf(ferric.CodeTimeout, "inspection data not posted: %w", err)
 			}
 		}
-		uuid, err := c.Inspection(ctx, urls, data)
+		res, err := c.Inspection(ctx, urls, data)
 		if err == nil {
-			return uuid, nil
+			return res, nil
 		}
 		last = err
 		if !ferric.IsCode(err, ferric.CodeUnavailable) && !ferric.IsCode(err, ferric.CodeLocked) {
@@ -49,7 +49,7 @@ func (c *Client) InspectionLoop(ctx context.Context, urls []string, data agentap
 		}
 		c.o.Log.Warn("inspection data not taken", "try", i+1, "of", tries, "err", err)
 	}
-	return "", last
+	return agentapi.InspectionResponse{}, last
 }
 
 func jitter(d time.Duration, from, to float64) time.Duration {

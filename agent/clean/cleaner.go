@@ -186,7 +186,7 @@ func (c *Cleaner) choose(r Run, strict bool) ([]inventory.Disk, error) {
 	for _, d := range all {
 		why := ""
 		switch {
-		case r.Options.skips(d.BlockDevice):
+		case r.Options.Skips(d.BlockDevice):
 			why = "it is in properties.skip_block_devices"
 		case d.Removable:
 			why = "its medium is removable"

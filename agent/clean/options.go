@@ -92,8 +92,8 @@ func ParseOptions(node json.RawMessage) (Options, error) {
 	return o, nil
 }
 
-// skips reports whether the disk is on the skip list.
-func (o Options) skips(d agentapi.BlockDevice) bool {
+// Skips reports whether the disk is on the skip list.
+func (o Options) Skips(d agentapi.BlockDevice) bool {
 	for _, h := range o.Skip {
 		if h.Match(d) {
 			return true

@@ -92,3 +92,9 @@ func asFailure(err error) *Failure {
 	errors.As(Failf(typ, "%w", err), &f)
 	return f
 }
+
+// IsFailure reports whether the error is, or wraps, a Failure.
+func IsFailure(err error) bool {
+	var f *Failure
+	return errors.As(err, &f)
+}

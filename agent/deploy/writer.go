@@ -224,3 +224,10 @@ func loadConfigDrive(ctx context.Context, text string, opts image.Options) (*dis
 func isURL(s string) bool {
 	return len(s) > 7 && (s[:7] == "http://" || len(s) > 8 && s[:8] == "https://")
 }
+
+// Disk is where the last image was written, "" if none was.
+func (w *Writer) Disk() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.on
+}
