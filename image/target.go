@@ -37,7 +37,6 @@ type headTarget struct {
 	head   []byte
 	zeros  []byte
 	zeroer Zeroer // nil if the target has none
-	name   string
 }
 
 func newHeadTarget(target Target, virtualSize int64) *headTarget {
