@@ -1,11 +1,13 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/url"
 	"time"
@@ -123,6 +125,52 @@ func (a *agentConn) client(ctx context.Context) (*agentapi.Client, error) {
 	return agentapi.NewClient(o)
 }
 
+// remotes is the part of an operation's parameters that keeps the ids which a stock agent chose, by Ferric's.
+type remotes struct {
+	Remote map[string]string `json:"remote_ids,omitempty"`
+}
+
+func remoteID(params json.RawMessage, id string) string {
+	var r remotes
+	if len(params) == 0 || json.Unmarshal(params, &r) != nil {
+		return ""
+	}
+	return r.Remote[id]
+}
+
+func withRemoteID(params json.RawMessage, id, remote string) (json.RawMessage, error) {
+	var r remotes
+	if len(params) > 0 {
+		if err := json.Unmarshal(params, &r); err != nil {
+			return nil, ferric.Errorf(ferric.CodeInternal, "parameters of the operation: %w", err)
+		}
+	}
+	if r.Remote == nil {
+		r.Remote = map[string]string{}
+	}
+	r.Remote[id] = remote
+	return withParam(params, "remote_ids", r.Remote)
+}
+
+// withParam sets one of an operation's parameters.
+func withParam(params json.RawMessage, key string, v any) (json.RawMessage, error) {
+	all := map[string]json.RawMessage{}
+	if len(params) > 0 {
+		if err := json.Unmarshal(params, &all); err != nil {
+			return nil, ferric.Errorf(ferric.CodeInternal, "parameters of the operation: %w", err)
+		}
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, ferric.Errorf(ferric.CodeInternal, "parameter %s of the operation: %w", key, err)
+	}
+	all[key] = raw
+	if params, err = json.Marshal(all); err != nil {
+		return nil, ferric.Errorf(ferric.CodeInternal, "parameters of the operation: %w", err)
+	}
+	return params, nil
+}
+
 // commandID derives a command's id from what it is for, so that the same command never gets two.
 func commandID(operation string, step string, attemptKey string) string {
 	space, err := uuid.Parse(operation)
@@ -145,10 +193,8 @@ func (a *agentConn) Run(ctx context.Context, key, name string, params map[string
 	}
 	s := a.flow.Step
 	cmd.ID, cmd.Epoch = commandID(a.flow.Op.ID, s.Interface+"."+s.Name, key+"\x00"+itoa(s.Seq)), a.flow.Epoch()
-	known := cmd.ID
-	if s.Remote != "" {
-		known = s.Remote
-	}
+	plan := a.flow.Op.Params
+	known := cmp.Or(remoteID(plan, cmd.ID), cmd.ID)
 	res, err := client.Command(ctx, known)
 	switch {
 	case err == nil:
@@ -157,11 +203,14 @@ func (a *agentConn) Run(ctx context.Context, key, name string, params map[string
 		return nil, err
 	}
 	res, err = client.Do(ctx, cmd, false)
-	if err != nil {
+	var failed *agentapi.CommandFailed // at once: the result says so
+	if err != nil && !errors.As(err, &failed) {
 		return nil, err
 	}
-	if res.ID != "" && res.ID != cmd.ID && s.Remote != res.ID { // a stock agent: it chose the id
-		s.Remote = res.ID
+	if res.ID != "" && res.ID != known { // a stock agent: it chose the id
+		if a.flow.Op.Params, err = withRemoteID(plan, cmd.ID, res.ID); err != nil {
+			return nil, err
+		}
 		if err := a.flow.Update(ctx, nil); err != nil {
 			return nil, err
 		}
@@ -179,6 +228,8 @@ func (a *agentConn) Ask(ctx context.Context, name string, params map[string]any)
 	if a.flow != nil {
 		cmd.Epoch = a.flow.Epoch()
 	}
+	ctx, cancel := context.WithTimeout(ctx, a.c.AgentTimeout) // an agent that dies meanwhile never answers
+	defer cancel()
 	res, err := client.Do(ctx, cmd, true)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"ferric"
 	"ferric/driver"
@@ -72,6 +73,7 @@ func (c *Conductor) cleaning(kind string, before map[string]stepCode) *program {
 		"collect_clean_steps": c.collectCleanSteps,
 		"end_cleaning":        c.endCleaning,
 		"collect_logs":        c.collectLogs,
+		"keep_logs":           c.collectLogs,
 		"tear_down_cleaning":  c.tearDownCleaning,
 	}
 	for name, code := range before {
@@ -81,15 +83,17 @@ func (c *Conductor) cleaning(kind string, before map[string]stepCode) *program {
 		show: func(n *ferric.Node, s map[string]any) { n.CleanStep = s },
 		endsWell: func(_ *flow.Operation, n *ferric.Node) error {
 			n.LastError = ""
-			if n.TargetProvisionState == ferric.Manageable && c.machine.Can(n.ProvisionState, state.Manage) {
+			if (n.TargetProvisionState == ferric.Manageable || n.Retired) && c.machine.Can(n.ProvisionState, state.Manage) {
 				return c.machine.Apply(n, state.Manage, "")
 			}
 			return nil
 		},
 		endsBadly: func(op *flow.Operation, n *ferric.Node) error {
 			if op.Abort == "" && n.ProvisionState != ferric.Deleting {
+				if !n.Maintenance || n.MaintenanceReason == "" { // or else the operator's reason stays
+					n.MaintenanceReason = op.Error
+				}
 				n.Maintenance, n.Fault = true, ferric.FaultClean
-				n.MaintenanceReason = op.Error
 			}
 			return nil
 		}}
@@ -108,7 +112,9 @@ func (c *Conductor) beginCleaning(ctx context.Context, t *driver.Task) (flow.Out
 	if t.Set.Deploy().UsesRamdisk(t.Machine) && !p.DisableRamdisk {
 		steps = append(steps, hidden("boot_ramdisk", flow.Safe))
 	}
-	steps = append(steps, hidden("collect_clean_steps", flow.Safe), hidden("end_cleaning", flow.Safe))
+	steps = append(steps, hidden("collect_clean_steps", flow.Safe))
+	steps = append(steps, c.logsAlways()...)
+	steps = append(steps, hidden("end_cleaning", flow.Safe))
 	return flow.Done(nil).Then(steps...), nil
 }
 
@@ -118,10 +124,13 @@ func (c *Conductor) collectCleanSteps(ctx context.Context, t *driver.Task) (flow
 		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the cleaning: %w", err)
 	}
 	offered := driverSteps(t.Set, t.Machine, driver.CleanPhase)
+	if p.DisableRamdisk {
+		offered = slices.DeleteFunc(offered, func(o offer) bool { return o.ramdisk })
+	}
 	if t.Set.Deploy().UsesRamdisk(t.Machine) && !p.DisableRamdisk {
-		fromAgent, err := c.agentSteps(ctx, t, driver.CleanPhase)
-		if err != nil {
-			return flow.Outcome{}, err
+		fromAgent, out, ok, err := c.agentSteps(ctx, t, driver.CleanPhase)
+		if !ok {
+			return out, err
 		}
 		offered = append(offered, fromAgent...)
 	}
@@ -135,14 +144,22 @@ func (c *Conductor) collectCleanSteps(ctx context.Context, t *driver.Task) (flow
 	return flow.Done(map[string]any{"steps": len(steps)}).Then(steps...), nil
 }
 
-// endCleaning takes the machine out of the ramdisk, powered off.
+// endCleaning takes the machine out of the ramdisk, powered off. One that was cleaned without it stays as it is.
 func (c *Conductor) endCleaning(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	if t.Set.Deploy().UsesRamdisk(t.Machine) {
-		if err := c.powerOff(ctx, t); err != nil {
-			return flow.Outcome{}, err
-		}
+	var p cleanParams
+	if err := json.Unmarshal(t.Flow.Op.Params, &p); err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the cleaning: %w", err)
 	}
-	return flow.Done(nil), c.leaveRamdisk(ctx, t, driver.ForCleaning)
+	if p.DisableRamdisk || !t.Set.Deploy().UsesRamdisk(t.Machine) {
+		return flow.Done(nil), nil
+	}
+	if err := c.powerOff(ctx, t); err != nil {
+		return flow.Outcome{}, err
+	}
+	if err := c.leaveRamdisk(ctx, t, driver.ForCleaning); err != nil {
+		return flow.Outcome{}, err
+	}
+	return flow.Done(nil), c.rebootOut(ctx, t)
 }
 
 // tearDownCleaning clears up after a cleaning that failed.

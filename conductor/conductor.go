@@ -201,6 +201,15 @@ func (c *Conductor) refreshRing(ctx context.Context) error {
 
 // owns reports whether the ring gives a node's operation to this conductor.
 func (c *Conductor) owns(d flow.Due) bool {
+	if d.Driver == "" { // the ledger does not say
+		ctx, cancel := context.WithTimeout(context.Background(), c.LeaseTTL)
+		defer cancel()
+		n, err := c.Store.Node(ctx, d.NodeUUID)
+		if err != nil {
+			return false
+		}
+		d.Driver = n.Driver
+	}
 	return c.ownsNode(d.NodeUUID, d.ConductorGroup, d.Driver)
 }
 

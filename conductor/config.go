@@ -80,5 +80,8 @@ func (c *Config) Validate() error {
 			return ferric.Errorf(ferric.CodeInvalid, "conductor %s: must be longer than 0, is %s", name, d)
 		}
 	}
+	if c.PowerSyncInterval > 0 && c.PowerSyncWorkers <= 0 {
+		return ferric.Errorf(ferric.CodeInvalid, "conductor power_sync_workers: must be more than 0 while power states are synchronised, is %d", c.PowerSyncWorkers)
+	}
 	return nil
 }

@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"ferric"
@@ -54,7 +55,7 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 		if err := c.Store.SetConfigDrive(ctx, n.UUID, drive); err != nil {
 			return nil, nil, err
 		}
-	} else if !rebuild {
+	} else if n.ProvisionState == ferric.Available { // otherwise the instance keeps the one that it was given
 		if err := c.Store.DeleteConfigDrive(ctx, n.UUID); err != nil {
 			return nil, nil, err
 		}
@@ -116,13 +117,13 @@ func (c *Conductor) collectDeploySteps(ctx context.Context, t *driver.Task) (flo
 	}
 	offered := driverSteps(t.Set, t.Machine, driver.DeployPhase)
 	if t.Set.Deploy().UsesRamdisk(t.Machine) {
-		fromAgent, err := c.agentSteps(ctx, t, driver.DeployPhase)
-		if err != nil {
-			return flow.Outcome{}, err
+		fromAgent, out, ok, err := c.agentSteps(ctx, t, driver.DeployPhase)
+		if !ok {
+			return out, err
 		}
 		// A step that the driver does itself, such as write_image, is not the agent's to do.
 		for _, s := range fromAgent {
-			if !offers(offered, s) {
+			if !has(offered, s) {
 				offered = append(offered, s)
 			}
 		}
@@ -141,16 +142,14 @@ func (c *Conductor) collectDeploySteps(ctx context.Context, t *driver.Task) (flo
 		}
 		byPriority(steps)
 	}
+	if i := slices.IndexFunc(steps, func(s flow.Step) bool { return s.Name == "tear_down_agent" }); i >= 0 {
+		steps = slices.Insert(steps, i, c.logsAlways()...)
+	}
 	return flow.Done(map[string]any{"steps": len(steps)}).Then(steps...), nil
 }
 
-func offers(steps []flow.Step, s flow.Step) bool {
-	for _, o := range steps {
-		if o.Interface == s.Interface && o.Name == s.Name {
-			return true
-		}
-	}
-	return false
+func has(offers []offer, s offer) bool {
+	return slices.ContainsFunc(offers, func(o offer) bool { return o.Interface == s.Interface && o.Name == s.Name })
 }
 
 func remove(steps []flow.Step, s flow.Step) []flow.Step {

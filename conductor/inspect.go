@@ -24,8 +24,9 @@ func (c *Conductor) planInspect(ctx context.Context, t *driver.Task) (*flow.Oper
 	}
 	op := &flow.Operation{Kind: "inspect", Lane: flow.Provision}
 	if inspect.InBand(t.Machine) {
-		op.Steps = []flow.Step{hidden("boot_ramdisk", flow.Safe), hidden("await_inventory", flow.Safe), hidden("process_inventory", flow.Safe),
-			hidden("end_inspection", flow.Safe), cleanUp("collect_logs"), cleanUp("end_inspection")}
+		op.Steps = []flow.Step{hidden("boot_ramdisk", flow.Safe), hidden("await_inventory", flow.Safe), hidden("process_inventory", flow.Safe)}
+		op.Steps = append(op.Steps, c.logsAlways()...)
+		op.Steps = append(op.Steps, hidden("end_inspection", flow.Safe), cleanUp("collect_logs"), cleanUp("end_inspection"))
 	} else {
 		op.Steps = []flow.Step{hidden("inspect_out_of_band", flow.Safe)}
 	}
@@ -46,12 +47,13 @@ func (c *Conductor) inspectProgram() *program {
 			return nil
 		},
 		own: map[string]stepCode{
-			"boot_ramdisk":        c.bootRamdisk(driver.ForInspection, c.InspectCallbackTimeout, callback),
+			"boot_ramdisk":        c.bootInspector(c.bootRamdisk(driver.ForInspection, c.InspectCallbackTimeout, callback)),
 			"await_inventory":     c.awaitInventory,
 			"inspect_out_of_band": c.inspectOutOfBand,
 			"process_inventory":   c.processInventory,
 			"end_inspection":      c.endInspection,
 			"collect_logs":        c.collectLogs,
+			"keep_logs":           c.collectLogs,
 		}}
 }
 
@@ -79,13 +81,28 @@ func (c *Conductor) continueInspection(ctx context.Context, a rpc.InspectionArgs
 	return nil
 }
 
-func (c *Conductor) awaitInventory(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	inv, err := c.Store.Inventory(ctx, t.Node.UUID)
-	if err != nil && !ferric.IsCode(err, ferric.CodeNotFound) {
-		return flow.Outcome{}, err
+// bootInspector boots the ramdisk; a machine whose inventory is there has been booted, though its agent never called.
+func (c *Conductor) bootInspector(boot stepCode) stepCode {
+	return func(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+		if ok, err := c.inspected(ctx, t); ok || err != nil {
+			return flow.Done("the inventory is there"), err
+		}
+		return boot(ctx, t)
 	}
-	if err == nil && inv.UpdatedAt.After(t.Flow.Op.CreatedAt) {
-		return flow.Done(nil), nil
+}
+
+// inspected reports whether the inventory has come since the inspection began.
+func (c *Conductor) inspected(ctx context.Context, t *driver.Task) (bool, error) {
+	inv, err := c.Store.Inventory(ctx, t.Node.UUID)
+	if ferric.IsCode(err, ferric.CodeNotFound) {
+		return false, nil
+	}
+	return err == nil && inv.UpdatedAt.After(t.Flow.Op.CreatedAt), err
+}
+
+func (c *Conductor) awaitInventory(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if ok, err := c.inspected(ctx, t); ok || err != nil {
+		return flow.Done(nil), err
 	}
 	return t.Flow.Wait(flow.EventInspection, "the agent's inventory", 15*time.Second, c.InspectCallbackTimeout)
 }
@@ -116,6 +133,9 @@ func (c *Conductor) processInventory(ctx context.Context, t *driver.Task) (flow.
 		if err := json.Unmarshal(stored.PluginData, &f.PluginData); err != nil {
 			return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "the plugin data cannot be read: %w", err)
 		}
+	}
+	if f.PluginData == nil { // null
+		f.PluginData = map[string]any{}
 	}
 	for _, h := range c.hooks {
 		if err := h.Run(ctx, f); err != nil {
@@ -149,7 +169,10 @@ func (c *Conductor) endInspection(ctx context.Context, t *driver.Task) (flow.Out
 			return flow.Outcome{}, err
 		}
 	}
-	return flow.Done(nil), c.leaveRamdisk(ctx, t, driver.ForInspection)
+	if err := c.leaveRamdisk(ctx, t, driver.ForInspection); err != nil {
+		return flow.Outcome{}, err
+	}
+	return flow.Done(nil), c.rebootOut(ctx, t)
 }
 
 // Findings is what an inspection hook works on.

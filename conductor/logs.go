@@ -15,6 +15,9 @@ import (
 	"ferric/flow"
 )
 
+// logsAreIn leads from a failure to the logs.
+const logsAreIn = ". The ramdisk's logs are in "
+
 // logsTimeout bounds the collecting of logs: a machine that is in trouble may not answer.
 const logsTimeout = 30 * time.Second
 
@@ -48,12 +51,21 @@ func (c *Conductor) collectLogs(ctx context.Context, t *driver.Task) (flow.Outco
 	if !t.Flow.CleanUp {
 		return flow.Done(map[string]any{"path": path}), nil
 	}
+	if op := t.Flow.Op; !strings.Contains(op.Error, logsAreIn) { // or else they were kept before a crash
+		op.Error = strings.TrimRight(op.Error, " .") + logsAreIn + path
+	}
 	return flow.Done(map[string]any{"path": path}), t.Mutate(ctx, func(n *ferric.Node) error {
-		if n.LastError != "" {
-			n.LastError = strings.TrimRight(n.LastError, " .") + ". The ramdisk's logs are in " + path
-		}
+		n.LastError = t.Flow.Op.Error
 		return nil
 	})
+}
+
+// logsAlways is the step that keeps the logs of a ramdisk that did its work, where that is wanted.
+func (c *Conductor) logsAlways() []flow.Step {
+	if c.CollectLogs != "always" {
+		return nil
+	}
+	return []flow.Step{hidden("keep_logs", flow.Safe)}
 }
 
 // pruneLogs removes ramdisk logs that are older than LogsKeep.

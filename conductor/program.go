@@ -157,6 +157,11 @@ func (p *program) View(m flow.Moment, op *flow.Operation) flow.Mutate {
 func (p *program) ends(m flow.Moment, op *flow.Operation, n *ferric.Node) error {
 	switch m {
 	case flow.EndsWell:
+		if p.done != "" && state.Waiting(n.ProvisionState) { // the last step waited
+			if err := p.c.machine.Apply(n, state.Resume, n.TargetProvisionState); err != nil {
+				return err
+			}
+		}
 		if p.endsWell != nil {
 			if err := p.endsWell(op, n); err != nil {
 				return err
@@ -175,6 +180,9 @@ func (p *program) ends(m flow.Moment, op *flow.Operation, n *ferric.Node) error 
 			}
 		}
 		n.LastError = op.Error
+		if p.show != nil {
+			p.show(n, nil)
+		}
 		for _, e := range []state.Event{state.Fail, state.Abort} {
 			if p.done != "" && p.c.machine.Can(n.ProvisionState, e) {
 				return p.c.machine.Apply(n, e, n.TargetProvisionState)

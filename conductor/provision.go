@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"ferric"
@@ -114,7 +115,7 @@ func (c *Conductor) manage(ctx context.Context, n *ferric.Node) error {
 	})
 }
 
-// abort asks the operation under way to stop. A step of the agent that must not be interrupted is waited for.
+// abort asks the operation under way to stop. CodeConflict during a clean step that must not be interrupted.
 func (c *Conductor) abort(ctx context.Context, n *ferric.Node, a rpc.ProvisionArgs) error {
 	op, err := c.Store.Unfinished(ctx, n.UUID, flow.Provision)
 	if ferric.IsCode(err, ferric.CodeNotFound) {
@@ -125,6 +126,10 @@ func (c *Conductor) abort(ctx context.Context, n *ferric.Node, a rpc.ProvisionAr
 	}
 	if err != nil {
 		return err
+	}
+	if s := op.Current(); s != nil && s.Status != flow.Pending && op.Status != flow.Failing && !c.mayInterrupt(ctx, n, op, s) {
+		return ferric.Errorf(ferric.CodeConflict, "Step %s.%s of node %s must not be interrupted; abort the %s when the step has ended.",
+			s.Interface, s.Name, n.UUID, op.Kind)
 	}
 	by := a.User
 	if by == "" {
@@ -139,6 +144,24 @@ func (c *Conductor) abort(ctx context.Context, n *ferric.Node, a rpc.ProvisionAr
 	}
 	c.runner.Poke()
 	return nil
+}
+
+// mayInterrupt reports whether a step under way may be given up: not a clean step that does not say so.
+func (c *Conductor) mayInterrupt(ctx context.Context, n *ferric.Node, op *flow.Operation, s *flow.Step) bool {
+	if s.Source == conductorSource || op.Kind != "clean" && op.Kind != "undeploy" {
+		return true
+	}
+	if s.Source == agentSource {
+		var plan agentPlan
+		return json.Unmarshal(op.Params, &plan) == nil && slices.Contains(plan.Abortable, s.Interface+"."+s.Name)
+	}
+	t, err := c.looseTask(ctx, n)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(driverSteps(t.Set, t.Machine, driver.CleanPhase), func(o offer) bool {
+		return o.Interface == s.Interface && o.Name == s.Name && o.abortable
+	})
 }
 
 // unhold lets a held operation go on.

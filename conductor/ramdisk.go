@@ -37,21 +37,23 @@ func (c *Conductor) bootRamdisk(purpose driver.NetworkPurpose, timeout time.Dura
 				return flow.Outcome{}, err
 			}
 		}
-		if at.Phase == "prepared" {
-			if err := t.Set.Power().SetPowerState(ctx, t.Machine, ferric.PowerOn, c.PowerTimeout); err != nil {
-				return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "power on to boot the ramdisk: %w", err)
-			}
-			at.Phase = "started"
-			if err := t.Flow.Save(ctx, at); err != nil {
-				return flow.Outcome{}, err
-			}
-			if err := t.Mutate(ctx, func(n *ferric.Node) error { n.PowerState = ferric.PowerOn; return nil }); err != nil {
-				return flow.Outcome{}, err
-			}
-		}
 		s, err := t.Agent.Session(ctx)
 		if err != nil {
 			return flow.Outcome{}, err
+		}
+		if at.Phase == "prepared" {
+			if s.LookedUpAt.IsZero() { // otherwise it was started, and the conductor died before it could write that down
+				if err := t.Set.Power().SetPowerState(ctx, t.Machine, startBy(t.Node), c.PowerTimeout); err != nil {
+					return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "power on to boot the ramdisk: %w", err)
+				}
+			}
+			at.Phase = "started"
+			if err := t.Flow.SaveAnd(ctx, at, func(n *ferric.Node) error { n.PowerState = ferric.PowerOn; return nil }); err != nil {
+				return flow.Outcome{}, err
+			}
+			if s, err = t.Agent.Session(ctx); err != nil {
+				return flow.Outcome{}, err
+			}
 		}
 		if !s.LastHeartbeat.IsZero() {
 			return flow.Done(map[string]any{"agent_url": s.CallbackURL, "agent_version": s.Version}), nil
@@ -62,6 +64,14 @@ func (c *Conductor) bootRamdisk(purpose driver.NetworkPurpose, timeout time.Dura
 		}
 		return out, nil
 	}
+}
+
+// startBy is how a machine is made to boot anew: one that must not be powered off is still on.
+func startBy(n *ferric.Node) ferric.PowerState {
+	if n.DisablePowerOff {
+		return ferric.Reboot
+	}
+	return ferric.PowerOn
 }
 
 // bootAdvice says what is known about a machine whose agent never called.
@@ -82,8 +92,10 @@ func (c *Conductor) bootAdvice(ctx context.Context, t *driver.Task, s *ferric.Ag
 }
 
 func (c *Conductor) prepareRamdisk(ctx context.Context, t *driver.Task, purpose driver.NetworkPurpose, params func(*driver.Task) map[string]string) error {
-	if err := t.Set.Power().SetPowerState(ctx, t.Machine, ferric.PowerOff, c.PowerTimeout); err != nil {
-		return ferric.Errorf(ferric.ErrorCode(err), "power off before booting the ramdisk: %w", err)
+	if !t.Node.DisablePowerOff {
+		if err := t.Set.Power().SetPowerState(ctx, t.Machine, ferric.PowerOff, c.PowerTimeout); err != nil {
+			return ferric.Errorf(ferric.ErrorCode(err), "power off before booting the ramdisk: %w", err)
+		}
 	}
 	if err := t.Agent.Begin(ctx); err != nil {
 		return err
@@ -127,6 +139,17 @@ func (c *Conductor) leaveRamdisk(ctx context.Context, t *driver.Task, purpose dr
 	return t.Agent.End(ctx)
 }
 
+// rebootOut ends the ramdisk on a machine that must not be powered off. After a failure it is left for people to look at.
+func (c *Conductor) rebootOut(ctx context.Context, t *driver.Task) error {
+	if !t.Node.DisablePowerOff || t.Flow.CleanUp {
+		return nil
+	}
+	if err := t.Set.Power().SetPowerState(ctx, t.Machine, ferric.Reboot, c.PowerTimeout); err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "reboot out of the ramdisk: %w", err)
+	}
+	return nil
+}
+
 // powerOff powers the machine off unless the node forbids it, and records it.
 func (c *Conductor) powerOff(ctx context.Context, t *driver.Task) error {
 	if t.Node.DisablePowerOff {
@@ -158,6 +181,7 @@ func (c *Conductor) agentStep(phase driver.Phase) stepCode {
 // agentPlan is the part of an operation's parameters that belongs to the agent's steps.
 type agentPlan struct {
 	AgentVersions map[string]any `json:"agent_versions,omitempty"`
+	Abortable     []string       `json:"agent_abortable,omitempty"` // "interface.step"
 }
 
 // followCommand runs an agent command once and waits for its end, however often conductor or network fail meanwhile.

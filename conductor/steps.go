@@ -3,7 +3,7 @@ package conductor
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"maps"
 	"slices"
 
 	"ferric"
@@ -13,52 +13,66 @@ import (
 	"ferric/rpc"
 )
 
-// driverSteps returns the steps that the node's interfaces offer in a phase, as rows of a plan.
-func driverSteps(set *driver.Set, m *driver.Machine, phase driver.Phase) []flow.Step {
-	var out []flow.Step
+// offer is a step that the node's interfaces or its agent can do.
+type offer struct {
+	flow.Step
+	args      map[string]bool // names of its arguments: whether they are required
+	abortable bool
+	ramdisk   bool // it needs the ramdisk
+}
+
+// driverSteps returns the steps that the node's interfaces offer in a phase.
+func driverSteps(set *driver.Set, m *driver.Machine, phase driver.Phase) []offer {
+	var out []offer
 	for kind, steps := range set.Steps(m, phase) {
 		for _, s := range steps {
-			repeat := s.Repeat
-			if repeat == "" {
-				repeat = flow.Safe
+			o := offer{Step: flow.Step{Interface: string(kind), Name: s.Name, Priority: s.Priority, Repeat: cmp.Or(s.Repeat, flow.Safe)},
+				args: map[string]bool{}, abortable: s.Abortable, ramdisk: s.RequiresRamdisk}
+			for name, arg := range s.Args {
+				o.args[name] = arg.Required
 			}
-			out = append(out, flow.Step{Interface: string(kind), Name: s.Name, Priority: s.Priority, Repeat: repeat})
+			out = append(out, o)
 		}
 	}
 	return out
 }
 
-// agentSteps asks the agent for its steps in a phase and keeps its versions with the operation.
-func (c *Conductor) agentSteps(ctx context.Context, t *driver.Task, phase driver.Phase) ([]flow.Step, error) {
+// agentSteps asks the agent for its steps in a phase and keeps what belongs to them with the operation. While ok is false the step that
+// asks returns the outcome, and is called again.
+func (c *Conductor) agentSteps(ctx context.Context, t *driver.Task, phase driver.Phase) (offers []offer, out flow.Outcome, ok bool, err error) {
 	name := string(phase) + ".get_" + string(phase) + "_steps"
-	raw, err := t.Agent.Ask(ctx, name, map[string]any{"node": c.agentNode(t.Node), "ports": agentPorts(t.Ports)})
+	res, out, err := driver.AwaitCommand(ctx, t, driver.Command{Name: name, Poll: c.AgentPoll, Lost: c.AgentTimeout,
+		Params: map[string]any{"node": c.agentNode(t.Node), "ports": agentPorts(t.Ports)}})
 	if err != nil {
-		return nil, ferric.Errorf(ferric.ErrorCode(err), "ask the agent for its %s steps: %w", phase, err)
+		return nil, out, false, ferric.Errorf(ferric.ErrorCode(err), "ask the agent for its %s steps: %w", phase, err)
 	}
-	found, err := agentapi.DecodeSteps(agentapi.StepKind(phase), agentapi.CommandResult{CommandName: name, CommandResult: raw})
+	if res == nil {
+		return nil, out, false, nil
+	}
+	found, err := agentapi.DecodeSteps(agentapi.StepKind(phase), *res)
 	if err != nil {
-		return nil, err
+		return nil, out, false, err
 	}
-	params, err := json.Marshal(found.Versions)
-	if err != nil {
-		return nil, ferric.Errorf(ferric.CodeInternal, "keep the agent's versions: %w", err)
-	}
-	all := map[string]json.RawMessage{}
-	if len(t.Flow.Op.Params) > 0 {
-		if err := json.Unmarshal(t.Flow.Op.Params, &all); err != nil {
-			return nil, ferric.Errorf(ferric.CodeInternal, "parameters of operation %s: %w", t.Flow.Op.ID, err)
-		}
-	}
-	all["agent_versions"] = params
-	if t.Flow.Op.Params, err = json.Marshal(all); err != nil {
-		return nil, ferric.Errorf(ferric.CodeInternal, "parameters of operation %s: %w", t.Flow.Op.ID, err)
-	}
-	var out []flow.Step
+	abortable := []string{}
 	for _, s := range found.Steps {
-		out = append(out, flow.Step{Interface: s.Interface, Name: s.Step, Priority: s.Priority, Args: s.Args,
-			Repeat: flow.Safe, Source: agentSource})
+		o := offer{Step: flow.Step{Interface: s.Interface, Name: s.Step, Priority: s.Priority, Args: s.Args, Repeat: flow.Safe, Source: agentSource},
+			args: map[string]bool{}, abortable: s.Abortable, ramdisk: true}
+		for name, arg := range s.ArgsInfo {
+			o.args[name] = arg.Required
+		}
+		if o.abortable {
+			abortable = append(abortable, s.Interface+"."+s.Step)
+		}
+		offers = append(offers, o)
 	}
-	return out, nil
+	op := t.Flow.Op
+	if op.Params, err = withParam(op.Params, "agent_versions", found.Versions); err != nil {
+		return nil, out, false, err
+	}
+	if op.Params, err = withParam(op.Params, "agent_abortable", abortable); err != nil {
+		return nil, out, false, err
+	}
+	return offers, out, true, nil
 }
 
 // byPriority orders steps as Ironic does: falling priority, then by interface in its fixed order, then by name.
@@ -73,9 +87,10 @@ func byPriority(steps []flow.Step) {
 
 // automatic keeps the steps that run without being asked for. Where several offer the same step of the same interface, the one of
 // higher priority wins. overrides changes priorities by "interface.step".
-func automatic(steps []flow.Step, overrides map[string]int) []flow.Step {
+func automatic(offers []offer, overrides map[string]int) []flow.Step {
 	best := map[string]flow.Step{}
-	for _, s := range steps {
+	for _, o := range offers {
+		s := o.Step
 		key := s.Interface + "." + s.Name
 		if p, ok := overrides[key]; ok {
 			s.Priority = p
@@ -92,17 +107,20 @@ func automatic(steps []flow.Step, overrides map[string]int) []flow.Step {
 	return out
 }
 
-// asked resolves the steps that the operator named against those that are offered. CodeInvalid names the ones that nobody offers and the
-// arguments that are missing.
-func asked(want []rpc.StepArgs, offered []flow.Step, phase driver.Phase) ([]flow.Step, error) {
+// asked resolves the steps that the operator named against those that are offered. CodeInvalid names the ones that nobody offers, and the
+// arguments that are missing or unknown.
+func asked(want []rpc.StepArgs, offers []offer, phase driver.Phase) ([]flow.Step, error) {
 	var out []flow.Step
 	for _, w := range want {
-		i := slices.IndexFunc(offered, func(s flow.Step) bool { return s.Interface == w.Interface && s.Name == w.Step })
+		i := slices.IndexFunc(offers, func(o offer) bool { return o.Interface == w.Interface && o.Name == w.Step })
 		if i < 0 {
 			return nil, ferric.Errorf(ferric.CodeInvalid, "%s_steps: the node does not support the step %q of the interface %q; it offers: %s",
-				phase, w.Step, w.Interface, names(offered))
+				phase, w.Step, w.Interface, names(offers))
 		}
-		s := offered[i]
+		if err := offers[i].check(w.Args); err != nil {
+			return nil, ferric.Errorf(ferric.CodeInvalid, "%s_steps: step %s.%s: %w", phase, w.Interface, w.Step, err)
+		}
+		s := offers[i].Step
 		s.Args = w.Args
 		if w.Priority != nil {
 			s.Priority = *w.Priority
@@ -112,10 +130,26 @@ func asked(want []rpc.StepArgs, offered []flow.Step, phase driver.Phase) ([]flow
 	return out, nil
 }
 
-func names(steps []flow.Step) string {
+// check compares the arguments given with those that the step takes.
+func (o offer) check(args map[string]any) error {
+	known := slices.Sorted(maps.Keys(o.args))
+	for _, name := range known {
+		if _, given := args[name]; o.args[name] && !given {
+			return ferric.Errorf(ferric.CodeInvalid, "the argument %q is missing", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		if _, ok := o.args[name]; !ok {
+			return ferric.Errorf(ferric.CodeInvalid, "there is no argument %q; it takes: %s", name, joined(known))
+		}
+	}
+	return nil
+}
+
+func names(offers []offer) string {
 	var all []string
-	for _, s := range steps {
-		all = append(all, s.Interface+"."+s.Name)
+	for _, o := range offers {
+		all = append(all, o.Interface+"."+o.Name)
 	}
 	slices.Sort(all)
 	return joined(slices.Compact(all))

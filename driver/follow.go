@@ -21,6 +21,16 @@ type Command struct {
 // FollowCommand runs an agent command once and follows it to its end, however often conductor or network fail meanwhile. The step
 // returns what it returns, and is called again.
 func FollowCommand(ctx context.Context, t *Task, c Command) (flow.Outcome, error) {
+	res, out, err := AwaitCommand(ctx, t, c)
+	if err != nil || res == nil {
+		return out, err
+	}
+	return flow.Done(res.CommandResult), nil
+}
+
+// AwaitCommand is FollowCommand for steps that go on with the result: it is nil until the command has succeeded, and the step then returns
+// the outcome, and is called again.
+func AwaitCommand(ctx context.Context, t *Task, c Command) (*agentapi.CommandResult, flow.Outcome, error) {
 	res, err := t.Agent.Run(ctx, c.Key, c.Name, c.Params)
 	switch ferric.ErrorCode(err) {
 	case "":
@@ -28,17 +38,18 @@ func FollowCommand(ctx context.Context, t *Task, c Command) (flow.Outcome, error
 		t.Log.Warn("the agent cannot be reached; waiting for it", "command", c.Name, "error", err)
 		out, late := t.Flow.Wait(flow.EventHeartbeat, "the agent to answer about "+c.Name, c.Poll, c.Lost)
 		if late != nil {
-			return out, ferric.Errorf(ferric.CodeTimeout, "%w: %v", late, err)
+			return nil, out, ferric.Errorf(ferric.CodeTimeout, "%w: %v", late, err)
 		}
-		return out, nil
+		return nil, out, nil
 	default:
-		return flow.Outcome{}, err
+		return nil, flow.Outcome{}, err
 	}
 	switch res.CommandStatus {
 	case agentapi.StatusRunning, "":
-		return t.Flow.Wait(flow.EventHeartbeat, "the agent to finish "+c.Name, c.Poll, 0)
+		out, err := t.Flow.Wait(flow.EventHeartbeat, "the agent to finish "+c.Name, c.Poll, 0)
+		return nil, out, err
 	case agentapi.StatusSucceeded:
-		return flow.Done(res.CommandResult), nil
+		return res, flow.Outcome{}, nil
 	}
-	return flow.Outcome{}, &agentapi.CommandFailed{Command: c.Name, Result: *res}
+	return nil, flow.Outcome{}, &agentapi.CommandFailed{Command: c.Name, Result: *res}
 }

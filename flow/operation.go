@@ -80,15 +80,13 @@ type Step struct {
 	// Source says who runs it: "" for the conductor, "agent" for a step that the agent offered.
 	Source string `json:"source,omitempty"`
 
-	Status   Status          `json:"status"`
-	Attempts int             `json:"attempts"`         // how often its code was begun (waking from a wait does not count)
-	Data     json.RawMessage `json:"data,omitempty"`   // the step's own checkpoint
-	Result   json.RawMessage `json:"result,omitempty"` // what it brought
-	// Remote is the id by which a stock agent knows the step's command; Ferric's agent uses the id it is given.
-	Remote    string    `json:"remote,omitempty"`
-	Error     string    `json:"error,omitempty"`
-	StartedAt time.Time `json:"started_at,omitzero"`
-	EndedAt   time.Time `json:"ended_at,omitzero"`
+	Status    Status          `json:"status"`
+	Attempts  int             `json:"attempts"`         // how often its code was begun (waking from a wait does not count)
+	Data      json.RawMessage `json:"data,omitempty"`   // the step's own checkpoint
+	Result    json.RawMessage `json:"result,omitempty"` // what it brought
+	Error     string          `json:"error,omitempty"`
+	StartedAt time.Time       `json:"started_at,omitzero"`
+	EndedAt   time.Time       `json:"ended_at,omitzero"`
 }
 
 // Repeat says what happens when a step's code was begun and its outcome was never written.

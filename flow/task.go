@@ -46,13 +46,16 @@ func (t *Task) Load(v any) error {
 }
 
 // Save writes the step's checkpoint: what its code must know when it is called again. It is durable on return.
-func (t *Task) Save(ctx context.Context, v any) error {
+func (t *Task) Save(ctx context.Context, v any) error { return t.SaveAnd(ctx, v, nil) }
+
+// SaveAnd is Save and Update in one: after a crash either both are there or none.
+func (t *Task) SaveAnd(ctx context.Context, v any, m Mutate) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return ferric.Errorf(ferric.CodeInternal, "checkpoint of step %s.%s: %w", t.Step.Interface, t.Step.Name, err)
 	}
 	t.Step.Data = data
-	return t.write(ctx, nil)
+	return t.write(ctx, m)
 }
 
 // Update changes the node, fenced, and refreshes t.Node.

@@ -219,8 +219,11 @@ func (d *Direct) tearDownAgent(ctx context.Context, t *driver.Task) (flow.Outcom
 			return flow.Outcome{}, err
 		}
 	}
-	if err := t.Set.Power().SetPowerState(ctx, t.Machine, ferric.PowerOff, d.PowerTimeout); err != nil {
-		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "power off after the image was written: %w", err)
+	off := !t.Node.DisablePowerOff // otherwise the ramdisk runs until the reboot
+	if off {
+		if err := t.Set.Power().SetPowerState(ctx, t.Machine, ferric.PowerOff, d.PowerTimeout); err != nil {
+			return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "power off after the image was written: %w", err)
+		}
 	}
 	if err := t.Agent.End(ctx); err != nil {
 		return flow.Outcome{}, err
@@ -228,7 +231,12 @@ func (d *Direct) tearDownAgent(ctx context.Context, t *driver.Task) (flow.Outcom
 	if err := d.Images.Withdraw(ctx, t.Node.UUID); err != nil {
 		return flow.Outcome{}, err
 	}
-	return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error { n.PowerState = ferric.PowerOff; return nil })
+	return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error {
+		if off {
+			n.PowerState = ferric.PowerOff
+		}
+		return nil
+	})
 }
 
 func (d *Direct) switchToTenantNetwork(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
@@ -242,7 +250,11 @@ func (d *Direct) switchToTenantNetwork(ctx context.Context, t *driver.Task) (flo
 }
 
 func (d *Direct) bootInstance(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	if err := t.Set.Power().SetPowerState(ctx, t.Machine, ferric.PowerOn, d.PowerTimeout); err != nil {
+	start := ferric.PowerOn
+	if t.Node.DisablePowerOff { // the ramdisk still runs
+		start = ferric.Reboot
+	}
+	if err := t.Set.Power().SetPowerState(ctx, t.Machine, start, d.PowerTimeout); err != nil {
 		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "power on the deployed machine: %w", err)
 	}
 	return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error {
