@@ -21,7 +21,8 @@ const feedPoll = time.Second
 const feedKeep = 7 * 24 * time.Hour
 
 // PublishChanges publishes what is new in the outbox, in order, until ctx ends. Of several conductors only the first by name
-// publishes; when it dies the next one goes on. A reader may see a change twice (its ID tells) and after a gap reads the outbox.
+// publishes; when it dies the next one begins with what was changed since it was surely alive. So a reader may see a change twice (its ID
+// tells), and after a gap reads the outbox.
 // poke wakes it at once.
 func (c *Conductor) PublishChanges(ctx context.Context, outbox Changes, poke <-chan struct{}, publish func(context.Context, ferric.Change) error) error {
 	last, err := outbox.LastChange(ctx)
@@ -62,10 +63,13 @@ func (c *Conductor) publishFrom(ctx context.Context, outbox Changes, last int64,
 			return last, err
 		}
 		for _, change := range batch {
-			if mine {
+			switch {
+			case mine:
 				if err := publish(ctx, change); err != nil {
 					return last, err
 				}
+			case time.Since(change.At) < 2*c.HeartbeatTimeout:
+				return last, nil // the one whose turn it is may be dead already
 			}
 			last = change.ID
 		}

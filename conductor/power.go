@@ -48,8 +48,8 @@ func (c *Conductor) beginPower(ctx context.Context, a rpc.PowerArgs, timeout tim
 			return nil, nil, ferric.Errorf(ferric.CodeInvalid,
 				`The requested action "%s" can not be performed on node "%s" while it is in state "%s".`, a.Target, a.UUID, t.Node.ProvisionState)
 		}
-		if t.Node.DisablePowerOff && a.Target != ferric.PowerOn {
-			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Node %s has disable_power_off set: only \"power on\" is allowed.", a.UUID)
+		if t.Node.DisablePowerOff && endState(a.Target) == ferric.PowerOff {
+			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Node %s has disable_power_off set: it may be powered on and rebooted, but not powered off.", a.UUID)
 		}
 		power := t.Set.Power()
 		if err := power.Validate(ctx, t.Machine); err != nil {
@@ -157,17 +157,18 @@ func (c *Conductor) syncNodePower(ctx context.Context, n *ferric.Node) {
 		c.powerUnknown(ctx, n, err)
 		return
 	}
-	c.mu.Lock()
-	delete(c.powerFails, n.UUID)
-	c.mu.Unlock()
 	if power == n.PowerState && n.Fault != ferric.FaultPower {
+		c.forgive(n)
 		return
 	}
 	if c.ForcePowerState && n.PowerState != "" && power != n.PowerState && n.Fault == "" {
-		if !state.Transient(n.ProvisionState) { // an operation under way knows better
-			c.forcePower(ctx, n, power)
+		if state.Transient(n.ProvisionState) { // an operation under way knows better
+			return
 		}
-		return
+		if c.fails(n) <= c.PowerSyncMaxRetries {
+			c.forcePower(ctx, n, power)
+			return
+		} // it does not stay as it is told
 	}
 	// If the node was changed since it was listed, what the BMC said may be old already: the next sync will tell.
 	recorded := n.PowerState
@@ -184,7 +185,11 @@ func (c *Conductor) syncNodePower(ctx context.Context, n *ferric.Node) {
 		}
 		return
 	}
-	if recorded != "" && recorded != power {
+	c.forgive(n)
+	switch {
+	case n.Fault == ferric.FaultPower:
+		c.note(ctx, n, ferric.EventMonitoring, ferric.SeverityInfo, "The BMC answers again, the machine is "+string(power)+"; maintenance has ended")
+	case recorded != "" && recorded != power:
 		c.note(ctx, n, ferric.EventMonitoring, ferric.SeverityInfo, "The machine is "+string(power)+" though it was recorded as "+string(recorded)+"; recorded what it is")
 	}
 }
@@ -207,13 +212,23 @@ func (c *Conductor) forcePower(ctx context.Context, n *ferric.Node, is ferric.Po
 	}
 }
 
+// fails counts one more round that did not go well for a node, and returns how many there were in a row; forgive forgets them.
+func (c *Conductor) fails(n *ferric.Node) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.powerFails[n.UUID]++
+	return c.powerFails[n.UUID]
+}
+
+func (c *Conductor) forgive(n *ferric.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.powerFails, n.UUID)
+}
+
 // powerUnknown counts a failure and after too many puts the node into maintenance, until its BMC answers again.
 func (c *Conductor) powerUnknown(ctx context.Context, n *ferric.Node, cause error) {
-	c.mu.Lock()
-	c.powerFails[n.UUID]++
-	fails := c.powerFails[n.UUID]
-	c.mu.Unlock()
-	if fails <= c.PowerSyncMaxRetries || n.Fault == ferric.FaultPower {
+	if n.Fault == ferric.FaultPower || c.fails(n) <= c.PowerSyncMaxRetries {
 		return
 	}
 	text := "During sync_power_state, max retries exceeded for node " + n.UUID + ", the BMC does not answer: " + cause.Error()
@@ -255,11 +270,12 @@ func (c *Conductor) findStuck(ctx context.Context) error {
 		return err
 	}
 	for _, n := range nodes {
-		if !c.ownsNode(n.UUID, n.ConductorGroup, n.Driver) || n.Reservation != "" {
+		if !c.ownsNode(n.UUID, n.ConductorGroup, n.Driver) {
 			continue
 		}
 		op, err := c.Store.Unfinished(ctx, n.UUID, flow.Provision)
 		switch {
+		case ferric.IsCode(err, ferric.CodeNotFound) && n.Reservation != "": // somebody is at it
 		case ferric.IsCode(err, ferric.CodeNotFound):
 			if err := c.unstick(ctx, n); err != nil {
 				c.nodeLog(n).Error("cannot end the wait of a stuck node", "error", err)
