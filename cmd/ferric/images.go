@@ -125,7 +125,11 @@ func (i *images) Share(ctx context.Context, node, name, source string) (string, 
 	if path != "" {
 		source = (&url.URL{Scheme: "file", Path: path}).String()
 	}
-	entry, release, err := i.cache.Get(ctx, image.Request{URL: source})
+	declared := "ari" // Glance's names of the formats: a ramdisk, else a kernel
+	if name == "kernel" {
+		declared = "aki"
+	}
+	entry, release, err := i.cache.Get(ctx, image.Request{URL: source, Declared: declared})
 	if err != nil {
 		return "", err
 	}
