@@ -101,7 +101,7 @@ func (s *Store) await(ctx context.Context, patience time.Duration) error {
 	defer cancel()
 	for told := false; ; told = true {
 		err := s.Ping(ctx)
-		if !ferric.IsCode(err, ferric.CodeUnavailable) || refused(err) {
+		if err == nil || refused(err) {
 			return err
 		}
 		if !told {
@@ -109,7 +109,7 @@ func (s *Store) await(ctx context.Context, patience time.Duration) error {
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return ferric.Errorf(ferric.CodeUnavailable, "the database did not answer: %w", err)
 		case <-time.After(250 * time.Millisecond):
 		}
 	}
