@@ -110,13 +110,13 @@ func live(log *slog.Logger, level *slog.LevelVar, console *pid1.Console) End {
 	_ = os.WriteFile("/proc/sys/vm/dirty_bytes", []byte("67108864"), 0)
 	_ = os.WriteFile("/proc/sys/vm/dirty_background_bytes", []byte("16777216"), 0)
 
-	loadModules(log, release)
-	pid1.MountFirmware(log)
-
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
+	// Links are configured as their drivers find them, while other modules are still being loaded.
 	network := links.New(links.Options{Log: log, Static: p.Static, BootMAC: p.MAC(), Sys: "/sys", Etc: "/etc"})
 	network.Start(ctx)
+	loadModules(log, release)
+	pid1.MountFirmware(log)
 	waitForNetwork(ctx, log, network)
 
 	clock := &pid1.Clock{Log: log}
@@ -144,9 +144,9 @@ func loadModules(log *slog.Logger, release string) {
 		log.Error("no kernel modules", "err", err)
 		return
 	}
-	n := l.Autoload()
-	n += l.Load("sd_mod", "sr_mod", "sg", "isofs", "vfat", "nls_cp437", "nls_iso8859_1", "nls_ascii", "nls_utf8", "efivarfs", "efi_pstore", "af_packet",
-		"ipmi_msghandler", "ipmi_devintf", "ipmi_si", "ipmi_ssif", "md_mod", "raid0", "raid1", "raid10", "raid456")
+	n := l.Load("af_packet") // for DHCP, where it is not built in
+	n += l.Autoload()
+	n += l.Load("sd_mod", "sr_mod", "sg", "vfat", "nls_cp437", "nls_iso8859_1", "nls_ascii", "efivarfs", "ipmi_msghandler", "ipmi_devintf", "ipmi_si", "ipmi_ssif")
 	n += l.Autoload() // for what has shown up meanwhile
 	log.Info("kernel modules loaded", "modules", n, "took", time.Since(began).Round(time.Millisecond))
 }

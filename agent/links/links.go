@@ -57,7 +57,7 @@ func (m *Manager) Start(ctx context.Context) {
 		_ = netlink.LinkSetUp(lo) // without it only loopback is missing
 	}
 	m.wg.Go(func() {
-		tick := time.NewTicker(500 * time.Millisecond)
+		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			for _, name := range Physical(m.sys) {
