@@ -25,7 +25,7 @@ import (
 
 // site is a lab with a Ferric that serves it.
 type site struct {
-	t     *testing.T
+	t     testing.TB
 	lab   *lab.Lab
 	dir   string // of Ferric's data
 	bin   string // of the binaries
@@ -37,7 +37,7 @@ type site struct {
 }
 
 // root returns the top of the source tree.
-func root(t *testing.T) string {
+func root(t testing.TB) string {
 	t.Helper()
 	dir, err := filepath.Abs("../..")
 	if err != nil {
@@ -47,7 +47,7 @@ func root(t *testing.T) string {
 }
 
 // newSite builds what is needed (or takes it from the cache), sets the lab up and starts Ferric.
-func newSite(t *testing.T, spec lab.Spec) *site {
+func newSite(t testing.TB, spec lab.Spec) *site {
 	t.Helper()
 	if os.Getenv("FERRIC_QEMU") == "" {
 		t.Skip("boots machines in QEMU: set FERRIC_QEMU=1 and run as root (make test does)")

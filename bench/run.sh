@@ -1,0 +1,14 @@
+#!/bin/sh
+# run.sh: all figures of README.md, on this machine. As root, for the machines in QEMU.
+set -eu
+cd "$(dirname "$0")/.."
+echo "== start and memory of ferric serve"
+go test -run '^$' -bench BenchmarkServe -benchtime 5x ./bench
+echo "== writing images, beside dd and qemu-img"
+go test -run '^$' -bench BenchmarkWrite -benchtime 3x ./image
+echo "== sessions and status calls with BMCs"
+go test -run '^$' -bench 'BenchmarkPowerSync|BenchmarkLogin' ./driver/ipmi
+echo "== the database"
+go test -run '^$' -bench . ./store
+echo "== deploy ramdisk: size, power-on to first heartbeat"
+FERRIC_QEMU=1 go test -run '^$' -bench BenchmarkQEMUBoot -benchtime 3x -timeout 60m ./test/e2e
