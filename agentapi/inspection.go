@@ -29,8 +29,8 @@ func (d InspectionData) MarshalJSON() ([]byte, error) {
 	return json.Marshal(m)
 }
 
-// UnmarshalJSON splits inventory and plugin data. A body without an inventory that has at least one interface
-// with a MAC address is refused with CodeInvalid, as Ironic does.
+// UnmarshalJSON splits inventory and plugin data. A body without an inventory that has at least one interface, and
+// for each a mac_address (which may be empty), is refused with CodeInvalid, as Ironic does.
 func (d *InspectionData) UnmarshalJSON(b []byte) error {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(b, &m); err != nil {
@@ -44,11 +44,19 @@ func (d *InspectionData) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(raw, &inv); err != nil {
 		return ferric.Errorf(ferric.CodeInvalid, "inspection data: inventory: %w", err)
 	}
-	if len(inv.Interfaces) == 0 {
+	var must struct {
+		Interfaces []struct {
+			MAC *string `json:"mac_address"`
+		} `json:"interfaces"`
+	}
+	if err := json.Unmarshal(raw, &must); err != nil {
+		return ferric.Errorf(ferric.CodeInvalid, "inspection data: inventory: %w", err)
+	}
+	if len(must.Interfaces) == 0 {
 		return ferric.Errorf(ferric.CodeInvalid, "inspection data: inventory.interfaces must have at least one entry")
 	}
-	for i, nic := range inv.Interfaces {
-		if nic.MACAddress == "" {
+	for i, nic := range must.Interfaces {
+		if nic.MAC == nil {
 			return ferric.Errorf(ferric.CodeInvalid, "inspection data: inventory.interfaces[%d].mac_address is missing", i)
 		}
 	}

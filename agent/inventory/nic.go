@@ -29,6 +29,9 @@ func (r *Reader) Interfaces() []agentapi.Interface {
 		if mac == "" {
 			mac = strings.ToLower(r.text(sys + "address"))
 		}
+		if mac == "" {
+			continue
+		}
 		v4, v6 := r.addresses(name)
 		nic := agentapi.Interface{
 			Name: name, MACAddress: mac, IPv4Address: agentapi.Text(v4), IPv6Address: agentapi.Text(v6),
