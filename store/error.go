@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -16,8 +17,9 @@ import (
 	"ferric"
 )
 
-// coded gives an error of the database a code and says what was tried. Errors that have one already pass unchanged.
-func (s *Store) coded(what string, err error) error {
+// coded gives an error of the database a code and says what was tried. Errors that have one already pass unchanged. Once
+// ctx has ended, that is the reason, whatever the driver calls it (interrupted, transaction done).
+func (s *Store) coded(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -25,7 +27,10 @@ func (s *Store) coded(what string, err error) error {
 	if errors.As(err, &have) {
 		return err
 	}
-	return ferric.Errorf(errorCode(err), what+": %w", err)
+	if end := ctx.Err(); end != nil && !errors.Is(err, end) {
+		err = fmt.Errorf("%w: %w", end, err)
+	}
+	return ferric.Errorf(errorCode(err), "%s: %w", what, err)
 }
 
 func errorCode(err error) ferric.Code {

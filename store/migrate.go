@@ -61,10 +61,10 @@ func (s *Store) migrator() (*goose.Provider, error) {
 func (s *Store) schemaVersions(ctx context.Context) (have, want int64, err error) {
 	p, err := s.migrator()
 	if err != nil {
-		return 0, 0, s.coded("read the migrations", err)
+		return 0, 0, s.coded(ctx, "read the migrations", err)
 	}
 	have, want, err = p.GetVersions(ctx)
-	return have, want, s.coded("read the schema's version", err)
+	return have, want, s.coded(ctx, "read the schema's version", err)
 }
 
 func (s *Store) migrate(ctx context.Context) error {
@@ -77,11 +77,11 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	p, err := s.migrator()
 	if err != nil {
-		return s.coded("read the migrations", err)
+		return s.coded(ctx, "read the migrations", err)
 	}
 	done, err := p.Up(ctx)
 	if err != nil {
-		return s.coded("migrate the schema", err)
+		return s.coded(ctx, "migrate the schema", err)
 	}
 	for _, m := range done {
 		s.log.InfoContext(ctx, "schema migrated", "version", m.Source.Version, "duration", m.Duration)

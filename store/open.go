@@ -194,7 +194,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	var one int
-	return s.coded("reach the database", s.r.QueryRowContext(ctx, "SELECT 1").Scan(&one))
+	return s.coded(ctx, "reach the database", s.r.QueryRowContext(ctx, "SELECT 1").Scan(&one))
 }
 
 // now is the time in the form in which it is kept.

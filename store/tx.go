@@ -57,11 +57,11 @@ func (s *Store) write(ctx context.Context, what string, fn func(ctx context.Cont
 			return own.error
 		}
 		if !again(err) || try == maxTries {
-			return s.coded(what, err)
+			return s.coded(ctx, what, err)
 		}
 		select {
 		case <-ctx.Done():
-			return s.coded(what, err)
+			return s.coded(ctx, what, err)
 		case <-time.After(time.Duration(rand.Int64N(int64(try) * int64(5*time.Millisecond)))):
 		}
 	}
@@ -80,10 +80,7 @@ func (s *Store) writeOnce(ctx context.Context, fn func(ctx context.Context, t *t
 	if err := t.writeChanges(ctx); err != nil {
 		return false, err
 	}
-	if err = begun.Commit(); errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
-		err = ctx.Err() // rolled back for that
-	}
-	return len(t.changes) > 0, err
+	return len(t.changes) > 0, begun.Commit()
 }
 
 // read runs fn on one consistent view of the database.
@@ -92,17 +89,17 @@ func (s *Store) read(ctx context.Context, what string, fn func(ctx context.Conte
 	defer cancel()
 	view, err := s.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
-		return s.coded(what, err)
+		return s.coded(ctx, what, err)
 	}
 	defer view.Rollback()
-	return s.coded(what, fn(ctx, view))
+	return s.coded(ctx, what, fn(ctx, view))
 }
 
 // get runs fn, which reads with a single statement.
 func (s *Store) get(ctx context.Context, what string, fn func(ctx context.Context, q querier) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	return s.coded(what, fn(ctx, s.r))
+	return s.coded(ctx, what, fn(ctx, s.r))
 }
 
 // exec runs one statement outside of a larger transaction and returns how many rows it touched.
@@ -110,7 +107,7 @@ func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int,
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	n, err := affected(s.w.ExecContext(ctx, query, args...))
-	return n, s.coded(what, err)
+	return n, s.coded(ctx, what, err)
 }
 
 func affected(res sql.Result, err error) (int, error) {
