@@ -25,22 +25,20 @@ type Asset struct {
 // DefaultAssets returns the loaders of the flavors, for BIOS and UEFI x86-64; those of arm64 are optional. No flavors
 // means both.
 func DefaultAssets(flavors ...Flavor) []Asset {
-	var list []Asset
-	want := func(f Flavor) bool {
-		return len(flavors) == 0 || slices.Contains(flavors, f)
+	want := func(f Flavor) bool { return len(flavors) == 0 || slices.Contains(flavors, f) }
+	// Both flavors start local disks on UEFI by GRUB.
+	list := []Asset{
+		{Name: LoaderGRUBX64, Package: "grub-efi-amd64-signed", Paths: []string{"/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"}},
+		{Name: LoaderGRUBARM64, Package: "grub-efi-arm64-signed", Paths: []string{"/usr/lib/grub/arm64-efi-signed/grubnetaa64.efi.signed"}, Optional: true},
 	}
 	if want(FlavorPXE) {
 		list = append(list,
 			Asset{Name: LoaderPXELinux, Package: "pxelinux", Paths: []string{"/usr/lib/PXELINUX/lpxelinux.0"}},
-			Asset{Name: "ldlinux.c32", Package: "syslinux-common", Paths: []string{"/usr/lib/syslinux/modules/bios/ldlinux.c32"}},
-			Asset{Name: "libcom32.c32", Package: "syslinux-common", Paths: []string{"/usr/lib/syslinux/modules/bios/libcom32.c32"}},
-			Asset{Name: "reboot.c32", Package: "syslinux-common", Paths: []string{"/usr/lib/syslinux/modules/bios/reboot.c32"}},
+			syslinuxModule("ldlinux.c32"), syslinuxModule("libcom32.c32"), syslinuxModule("reboot.c32"),
 			Asset{Name: LoaderShimX64, Package: "shim-signed", Paths: []string{"/usr/lib/shim/shimx64.efi.signed"}},
-			Asset{Name: LoaderGRUBX64, Package: "grub-efi-amd64-signed", Paths: []string{"/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"}},
 			// The signed GRUB loads by HTTP only with this module, and only while Secure Boot is off.
 			Asset{Name: "grub/x86_64-efi/http.mod", Package: "grub-efi-amd64-bin", Paths: []string{"/usr/lib/grub/x86_64-efi/http.mod"}},
 			Asset{Name: LoaderShimARM64, Package: "shim-signed", Paths: []string{"/usr/lib/shim/shimaa64.efi.signed"}, Optional: true},
-			Asset{Name: LoaderGRUBARM64, Package: "grub-efi-arm64-signed", Paths: []string{"/usr/lib/grub/arm64-efi-signed/grubnetaa64.efi.signed"}, Optional: true},
 			Asset{Name: "grub/arm64-efi/http.mod", Package: "grub-efi-arm64-bin", Paths: []string{"/usr/lib/grub/arm64-efi/http.mod"}, Optional: true},
 		)
 	}
@@ -53,6 +51,11 @@ func DefaultAssets(flavors ...Flavor) []Asset {
 		)
 	}
 	return list
+}
+
+// syslinuxModule returns a module that PXELINUX loads from where it came from.
+func syslinuxModule(name string) Asset {
+	return Asset{Name: name, Package: "syslinux-common", Paths: []string{"/usr/lib/syslinux/modules/bios/" + name}}
 }
 
 // Collect copies the assets into dst, which is made where there is none, and returns those that are there afterwards.

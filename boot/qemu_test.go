@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,17 +56,14 @@ func (tl *timeline) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// directory knows one machine.
-type directory struct {
-	mac     string
-	machine func() dhcp.Machine
-}
+// directory knows one machine, or none if the function is nil.
+type directory func() dhcp.Machine
 
 func (d directory) Lookup(_ context.Context, mac string) (dhcp.Machine, error) {
-	if mac != d.mac {
+	if d == nil || mac != nodeMAC {
 		return dhcp.Machine{}, ferric.Errorf(ferric.CodeNotFound, "no machine has MAC address %s", mac)
 	}
-	return d.machine(), nil
+	return d(), nil
 }
 
 // stack is a provisioning network with all services, and a tap device for one machine.
@@ -85,11 +82,10 @@ const (
 )
 
 type stackOptions struct {
-	port    uint16
-	ra      bool
-	machine func() dhcp.Machine
-	dhcp    func(*dhcp.Options)
-	files   fs.FS // served before all others
+	noRA    bool                // no router advertisements
+	machine directory           // what DHCP is told about the machine
+	dhcp    func(*dhcp.Options) // changes the options of DHCP
+	proxy   bool                // proxyDHCP, beside a DHCP server on another host
 }
 
 func newStack(t *testing.T, o stackOptions) *stack {
@@ -98,10 +94,7 @@ func newStack(t *testing.T, o stackOptions) *stack {
 	s.net.Bridge("br0", "10.77.0.1/24")
 	s.net.Tap("tap0", "br0")
 	addr := netip.MustParseAddr("10.77.0.1")
-	s.site = boot.Site{HTTP: "http://" + netip.AddrPortFrom(addr, o.port).String(), TFTP: addr}
-	if o.port == 80 {
-		s.site.HTTP = "http://10.77.0.1"
-	}
+	s.site = boot.Site{HTTP: "http://10.77.0.1:8080", TFTP: addr}
 	loaders := filepath.Join(s.dir, "loaders")
 	if _, err := boot.Collect(t.Context(), loaders, "", boot.DefaultAssets()); err != nil {
 		t.Skipf("SKIPPED: %v", err)
@@ -116,9 +109,6 @@ func newStack(t *testing.T, o stackOptions) *stack {
 	s.pub = pub
 
 	files := boot.Tree{pub.Files(), os.DirFS(loaders), os.DirFS(filepath.Join(s.dir, "extra"))}
-	if o.files != nil {
-		files = append(boot.Tree{o.files}, files...)
-	}
 	log := slog.New(slog.NewTextHandler(s.tl, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
 			return slog.Attr{}
@@ -126,42 +116,58 @@ func newStack(t *testing.T, o stackOptions) *stack {
 		return a
 	}}))
 	opts := dhcp.Options{
-		Interface: "br0", Site: s.site,
+		Interface: "br0", Site: s.site, Proxy: o.proxy,
 		Networks: []dhcp.Network{{Prefix: netip.MustParsePrefix("10.77.0.0/24"), First: netip.MustParseAddr("10.77.0.100"), Last: netip.MustParseAddr("10.77.0.199")}},
 	}
+	other := opts
 	if o.dhcp != nil {
 		o.dhcp(&opts)
 	}
 	cache := images(filepath.Join(s.dir, "images"))
-	type service interface {
-		Listen(context.Context) error
-		Serve(context.Context) error
+	run := runner(t)
+	run(s.net, dhcp.NewServer(opts, o.machine, &dhcp.MemoryLeases{}, log, nil))
+	run(s.net, tftp.NewServer(tftp.Options{Address: netip.AddrPortFrom(addr, 0)}, append(files, boot.ImageFS(cache)), log, nil))
+	run(s.net, http.NewServer(http.Options{Address: netip.AddrPortFrom(addr, 8080)}, files, cache, log, nil))
+	if !o.noRA {
+		run(s.net, ra.NewSender(ra.Options{Interface: "br0"}, log))
 	}
-	services := []service{
-		dhcp.NewServer(opts, directory{nodeMAC, o.machine}, &dhcp.MemoryLeases{}, log, nil),
-		tftp.NewServer(tftp.Options{Address: netip.AddrPortFrom(addr, 0)}, append(files, boot.ImageFS(cache)), log, nil),
-		http.NewServer(http.Options{Address: netip.AddrPortFrom(addr, o.port)}, files, cache, log, nil),
+	if o.proxy {
+		host := netlab.New(t, &nsNumber)
+		host.Connect("eth0", s.net, "host0")
+		s.net.IP("link", "set", "host0", "master", "br0")
+		host.IP("addr", "add", "10.77.0.2/24", "dev", "eth0")
+		other.Interface, other.Proxy = "eth0", false
+		run(host, dhcp.NewServer(other, directory(func() dhcp.Machine { return dhcp.Machine{NodeUUID: nodeUUID} }), &dhcp.MemoryLeases{}, log.With("host", "other"), nil))
 	}
-	if o.ra {
-		services = append(services, ra.NewSender(ra.Options{Interface: "br0"}, log))
-	}
+	return s
+}
+
+// runner returns a function that runs a service in a namespace until the end of the test.
+func runner(t *testing.T) func(*netlab.Net, service) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	for _, svc := range services {
-		s.net.Do(func() { err = svc.Listen(ctx) })
+	return func(net *netlab.Net, svc service) {
+		t.Helper()
+		var err error
+		net.Do(func() { err = svc.Listen(ctx) })
 		if err != nil {
 			t.Fatal(err)
 		}
 		wg.Go(func() {
-			s.net.Do(func() { // TFTP opens a port per transfer
+			net.Do(func() { // TFTP opens a port per transfer
 				if err := svc.Serve(ctx); err != nil {
 					t.Error(err)
 				}
 			})
 		})
 	}
-	return s
+}
+
+// service is what all servers have in common.
+type service interface {
+	Listen(context.Context) error
+	Serve(context.Context) error
 }
 
 // images is an image cache: a directory whose file names are the ids.
@@ -189,9 +195,10 @@ func (s *stack) add(t *testing.T, folder, name string, src string) {
 
 // qemuOptions say what machine is started.
 type qemuOptions struct {
-	uefi  bool
-	noROM bool     // no iPXE in the network card
-	extra []string // more arguments
+	uefi   bool
+	noROM  bool     // no iPXE in the network card
+	secure bool     // Secure Boot with Microsoft's keys; uefi and noROM go with it
+	extra  []string // more arguments
 }
 
 // start powers a machine on and waits until its serial console says want; it returns the console's text.
@@ -212,17 +219,23 @@ func (s *stack) start(t *testing.T, o qemuOptions, want string, limit time.Durat
 		"-serial", "file:" + serial}
 	if o.uefi {
 		vars := filepath.Join(s.dir, "vars.fd")
-		data, err := os.ReadFile("/usr/share/OVMF/OVMF_VARS_4M.fd")
+		code, blank := "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
+		if o.secure {
+			code, blank = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
+			args = append(args, "-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1")
+		}
+		data, err := os.ReadFile(blank)
 		if err != nil {
 			t.Skipf("SKIPPED: UEFI firmware is missing (%v); install the package ovmf", err)
 		}
 		if err := os.WriteFile(vars, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		args = append(args, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+		args = append(args, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+code,
 			"-drive", "if=pflash,format=raw,unit=1,file="+vars)
 	}
 	cmd := s.net.Command(ctx, append(args, o.extra...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also if this process is killed
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	s.tl.mu.Lock()

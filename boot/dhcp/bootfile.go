@@ -78,8 +78,8 @@ func (h *Handler) bootFile(c client, m Machine, known bool) string {
 
 // setBoot writes the boot file and what goes with it into the reply.
 func (h *Handler) setBoot(req, resp *dhcpv4.DHCPv4, c client, file string) {
-	if c.ipxe && !h.opts.Proxy {
-		// 175.176 "no-pxedhcp" = 1: do not wait 3 s for a proxyDHCP offer.
+	if c.ipxe && !h.opts.Proxy && file != "" {
+		// 175.176 "no-pxedhcp" = 1: do not wait 3 s for a proxyDHCP offer. Without a boot file of ours there may be one.
 		resp.Options[dhcpv4.OptionEtherboot.Code()] = []byte{176, 1, 1}
 	}
 	if c.prog == programOS {

@@ -13,7 +13,8 @@ type Renderer struct {
 	Site boot.Site
 }
 
-// Render implements boot.Renderer: one script per MAC, for every kind of firmware.
+// Render implements boot.Renderer: one script per MAC, for every kind of firmware; in mode local also the GRUB file that
+// the script leads a UEFI machine to.
 func (r Renderer) Render(cfg boot.Config) ([]boot.File, error) {
 	cfg, err := cfg.Normalize()
 	if err != nil {
@@ -32,6 +33,10 @@ func (r Renderer) Render(cfg boot.Config) ([]boot.File, error) {
 	files := make([]boot.File, 0, len(macs))
 	for _, mac := range macs {
 		files = append(files, boot.File{Path: boot.ScriptPath(mac), Data: []byte(r.script(cfg, mac))})
+		if cfg.Mode == boot.ModeLocal && cfg.Firmware != boot.FirmwareBIOS {
+			text := "# node " + cfg.NodeUUID + "\n" + boot.GRUBLocal
+			files = append(files, boot.File{Path: boot.GRUBPath(mac), Data: []byte(text)})
+		}
 	}
 	return files, nil
 }
@@ -39,7 +44,10 @@ func (r Renderer) Render(cfg boot.Config) ([]boot.File, error) {
 // Common implements boot.Renderer: ipxe/boot.ipxe, which leads an iPXE from elsewhere (a USB stick, a DHCP server with one
 // boot file for all) to the script for its MAC.
 func (r Renderer) Common() []boot.File {
-	return []boot.File{{Path: "ipxe/boot.ipxe", Data: []byte(fmt.Sprintf(dispatch, r.Site.URL(""), r.Site.URL(boot.ScriptPath(""))))}}
+	return []boot.File{
+		{Path: "ipxe/boot.ipxe", Data: []byte(fmt.Sprintf(dispatch, r.Site.URL(""), r.Site.URL(boot.ScriptPath(""))))},
+		{Path: boot.GRUBDispatchPath, Data: []byte(boot.GRUBDispatch)},
+	}
 }
 
 const dispatch = `#!ipxe
@@ -53,7 +61,7 @@ exit 1
 func (r Renderer) script(cfg boot.Config, mac string) string {
 	head := "#!ipxe\n# node " + cfg.NodeUUID + "\n"
 	if cfg.Mode == boot.ModeLocal {
-		return head + local
+		return head + fmt.Sprintf(local, r.Site.TFTP, boot.LoaderGRUBARM64, boot.LoaderGRUBX64)
 	}
 	// "netX" is the NIC that iPXE booted from; hexhyp writes its address with hyphens.
 	bootif := "BOOTIF=01-${netX/mac:hexhyp}"
@@ -87,11 +95,15 @@ prompt --key s --timeout 30000 && shell ||
 reboot
 `
 
-// local: a BIOS machine starts its first disk; a UEFI machine goes on with the firmware's next boot entry.
+// local: a BIOS machine starts its first disk. On UEFI GRUB finds the disk's loader; without GRUB iPXE leaves it to the
+// firmware, whose next boot entries are often IPv6 and HTTP on the same network card: that took OVMF 80 s.
 const local = `iseq ${platform} efi && goto efi ||
 sanboot --no-describe --drive 0x80 || goto failed
 
 :efi
+set base tftp://%s
+iseq ${buildarch} arm64 && set loader %s || set loader %s
+chain --autofree ${base}/${loader} ||
 exit 1
 
 :failed

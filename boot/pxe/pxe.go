@@ -49,7 +49,7 @@ func (r Renderer) Render(cfg boot.Config) ([]boot.File, error) {
 
 // Common implements boot.Renderer: the file that leads GRUB to the file for its MAC. PXELINUX finds its own.
 func (r Renderer) Common() []boot.File {
-	return []boot.File{{Path: "grub/grub.cfg", Data: []byte(grubDispatch)}}
+	return []boot.File{{Path: boot.GRUBDispatchPath, Data: []byte(boot.GRUBDispatch)}}
 }
 
 // pxelinux renders a configuration for PXELINUX 6. Its language has one directive per line; a kernel command line
@@ -89,7 +89,7 @@ func (r Renderer) grub(cfg boot.Config, mac string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# node %s\n", cfg.NodeUUID)
 	if cfg.Mode == boot.ModeLocal {
-		b.WriteString(grubLocal)
+		b.WriteString(boot.GRUBLocal)
 		return b.String(), nil
 	}
 	kernelHTTP, kernelTFTP, err := r.grubFiles(cfg.Kernel)
@@ -102,7 +102,7 @@ func (r Renderer) grub(cfg boot.Config, mac string) (string, error) {
 	}
 	bootif := "'BOOTIF=" + boot.BootIF(mac) + "'"
 	if mac == "" {
-		bootif = `"BOOTIF=01-$mac"` // grubDispatch has set mac
+		bootif = `"BOOTIF=01-$mac"` // boot.GRUBDispatch has set mac
 	}
 	var args strings.Builder
 	for _, word := range strings.Fields(cfg.Cmdline) {
@@ -118,17 +118,6 @@ func (r Renderer) grub(cfg boot.Config, mac string) (string, error) {
 	return b.String(), nil
 }
 
-// grubDispatch is the file that Debian's network GRUB always reads. It knows the booting NIC as net_default_mac.
-// A machine's file does not return; if there is none, source says so and goes on. (The test -e does not work over TFTP.)
-const grubDispatch = `regexp --set=1:a --set=2:b --set=3:c --set=4:d --set=5:e --set=6:f '(..):(..):(..):(..):(..):(..)' "$net_default_mac"
-set mac="$a-$b-$c-$d-$e-$f"
-source "/grub/grub.cfg-01-$mac"
-source /grub/grub.cfg-default
-echo "Ferric: there is nothing to boot for $net_default_mac; going on with the next boot device in 5 s"
-sleep 5
-exit
-`
-
 // grubLoad is one way to load; if it succeeds nothing after it runs. TFTP comes after HTTP since it is slower, but under
 // Secure Boot the signed GRUB refuses to load its HTTP module.
 const grubLoad = `  if linux '%s'%s; then
@@ -143,15 +132,4 @@ done
 echo 'Ferric: the deploy ramdisk could not be loaded; restarting in 30 s'
 sleep 30
 reboot
-`
-
-// grubLocal starts the boot loader on the first disk that has one. Firmware may go on with its next boot entry when
-// GRUB ends, or may stop with a menu, so that is the last resort.
-const grubLocal = `for loader in /EFI/BOOT/BOOTX64.EFI /EFI/BOOT/BOOTAA64.EFI /EFI/debian/shimx64.efi /EFI/debian/grubx64.efi /EFI/ubuntu/shimx64.efi /EFI/centos/shimx64.efi /EFI/redhat/shimx64.efi /EFI/fedora/shimx64.efi /EFI/rocky/shimx64.efi /EFI/almalinux/shimx64.efi /EFI/opensuse/shim.efi /EFI/sles/shim.efi /EFI/Microsoft/Boot/bootmgfw.efi; do
-  if search --no-floppy --set=root --file "$loader"; then
-    chainloader "$loader"
-    boot
-  fi
-done
-exit
 `

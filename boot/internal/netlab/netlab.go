@@ -37,11 +37,31 @@ func New(tb testing.TB, number *atomic.Int64) *Net {
 	if _, err := exec.LookPath("ip"); err != nil {
 		tb.Skip("SKIPPED: the program ip is missing; install the package iproute2")
 	}
+	removeLeftovers(tb)
 	n := &Net{Name: fmt.Sprintf("fb-%d-%d", os.Getpid(), number.Add(1)), tb: tb}
 	run(tb, "ip", "netns", "add", n.Name)
 	tb.Cleanup(func() { run(tb, "ip", "netns", "del", n.Name) })
 	n.IP("link", "set", "lo", "up")
 	return n
+}
+
+// removeLeftovers removes the namespaces of test processes that were killed.
+func removeLeftovers(tb testing.TB) {
+	entries, err := os.ReadDir("/run/netns")
+	if err != nil {
+		return // there are none yet
+	}
+	for _, e := range entries {
+		var pid, number int
+		if n, err := fmt.Sscanf(e.Name(), "fb-%d-%d", &pid, &number); n != 2 || err != nil {
+			continue
+		}
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); os.IsNotExist(err) {
+			tb.Logf("removing network namespace %s, left by a test process that was killed", e.Name())
+			// Another test process may be at the same; whoever comes second fails, and need not care.
+			exec.Command("ip", "netns", "del", e.Name()).Run()
+		}
+	}
 }
 
 // IP runs the program ip in the namespace.
