@@ -28,6 +28,7 @@ type Config struct {
 	DeployCallbackTimeout  time.Duration // 0: for ever, as the two below
 	CleanCallbackTimeout   time.Duration
 	InspectCallbackTimeout time.Duration
+	BootRetryTimeout       time.Duration // how long a machine may take to boot the ramdisk before it is started again; 0: as long as it likes
 	AgentTimeout           time.Duration // how long a known agent may be out of reach during a command
 	AgentPoll              time.Duration // how often a running command is asked after
 	StuckInterval          time.Duration

@@ -17,7 +17,9 @@ func itoa(i int) string { return strconv.Itoa(i) }
 
 // rampUp is the checkpoint of bootRamdisk: how far it came.
 type rampUp struct {
-	Phase string `json:"phase"` // "", prepared, started
+	Phase   string    `json:"phase"`             // "", prepared, started
+	Started time.Time `json:"started,omitzero"`  // when the machine was started
+	Retries int       `json:"retries,omitempty"` // how often it was started anew since no agent looked its node up
 }
 
 // bootRamdisk brings the machine into the ramdisk and waits for its agent. A second run after a crash goes on where the first
@@ -27,6 +29,11 @@ func (c *Conductor) bootRamdisk(purpose driver.NetworkPurpose, timeout time.Dura
 		var at rampUp
 		if err := t.Flow.Load(&at); err != nil {
 			return flow.Outcome{}, err
+		}
+		if c.bootFailed(ctx, t, &at) {
+			if err := t.Flow.Save(ctx, at); err != nil {
+				return flow.Outcome{}, err
+			}
 		}
 		if at.Phase == "" {
 			if err := c.prepareRamdisk(ctx, t, purpose, params); err != nil {
@@ -47,7 +54,7 @@ func (c *Conductor) bootRamdisk(purpose driver.NetworkPurpose, timeout time.Dura
 					return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "power on to boot the ramdisk: %w", err)
 				}
 			}
-			at.Phase = "started"
+			at.Phase, at.Started = "started", t.Flow.Now()
 			if err := t.Flow.SaveAnd(ctx, at, func(n *ferric.Node) error { n.PowerState = ferric.PowerOn; return nil }); err != nil {
 				return flow.Outcome{}, err
 			}
@@ -64,6 +71,23 @@ func (c *Conductor) bootRamdisk(purpose driver.NetworkPurpose, timeout time.Dura
 		}
 		return out, nil
 	}
+}
+
+// bootFailed reports whether a machine that was started has not come as far as an agent's lookup in the time that a boot may take, and if so makes
+// ready to start it anew: firmware and boot loaders give up, or hang, on a lost packet.
+func (c *Conductor) bootFailed(ctx context.Context, t *driver.Task, at *rampUp) bool {
+	if c.BootRetryTimeout <= 0 || at.Phase != "started" || t.Flow.Now().Sub(at.Started) < c.BootRetryTimeout {
+		return false
+	}
+	s, err := t.Agent.Session(ctx)
+	if err != nil || !s.LookedUpAt.IsZero() || !s.LastHeartbeat.IsZero() {
+		return false
+	}
+	*at = rampUp{Retries: at.Retries + 1}
+	text := "The ramdisk's agent did not look its node up within " + c.BootRetryTimeout.String() + "; the machine is started again"
+	t.Log.Warn(text, "retries", at.Retries)
+	c.note(ctx, t.Node, ferric.EventProvisioning, ferric.SeverityError, text)
+	return true
 }
 
 // startBy is how a machine is made to boot anew: one that must not be powered off is still on.

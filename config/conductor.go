@@ -42,14 +42,15 @@ func (c *Conductor) contradictions(report reporter) {
 
 // Deploy is the section [deploy].
 type Deploy struct {
-	DefaultBootMode              string `toml:"default_boot_mode" default:"uefi" values:"uefi|bios" help:"Boot mode of machines for which nothing else says it."`
-	EraseDevicesPriority         *int   `toml:"erase_devices_priority" min:"0" max:"1000" help:"Priority of the clean step erase_devices, which erases whole disks and can take hours. 0 switches it off in automated cleaning. Unset: off."`
-	EraseDevicesMetadataPriority *int   `toml:"erase_devices_metadata_priority" min:"0" max:"1000" help:"Priority of the clean step erase_devices_metadata, which erases partition tables and signatures. 0 switches it off in automated cleaning. Unset: what the agent says."`
-	EnableATASecureErase         bool   `toml:"enable_ata_secure_erase" default:"true" help:"Whether erase_devices uses the disk's own ATA secure erase where it has one."`
-	EnableNVMeSecureErase        bool   `toml:"enable_nvme_secure_erase" default:"true" help:"Whether erase_devices uses NVMe format with secure erase where the disk has it."`
-	ContinueIfSecureEraseFails   bool   `toml:"continue_if_disk_secure_erase_fails" default:"false" help:"Whether erase_devices overwrites a disk whose secure erase failed; else cleaning fails."`
-	ShredRandomOverwrites        int    `toml:"shred_random_overwrite_iterations" default:"1" min:"0" max:"100" help:"How often erase_devices overwrites a disk with random data."`
-	ShredFinalOverwriteWithZeros bool   `toml:"shred_final_overwrite_with_zeros" default:"true" help:"Whether zeros are written last."`
-	DiskErasureConcurrency       int    `toml:"disk_erasure_concurrency" default:"4" min:"1" max:"1000" help:"Disks of one machine that are erased at the same time."`
-	PowerOffAfterDeployFailure   bool   `toml:"power_off_after_deploy_failure" default:"true" help:"Whether a machine is switched off when its deployment failed."`
+	DefaultBootMode              string        `toml:"default_boot_mode" default:"uefi" values:"uefi|bios" help:"Boot mode of machines for which nothing else says it."`
+	BootRetryTimeout             time.Duration `toml:"boot_retry_timeout" default:"10m" min:"0s" max:"24h" help:"How long a machine may take until the agent of its ramdisk looks it up; then it is started again, until the call-back timeout is over. 0s: it is never started again."`
+	EraseDevicesPriority         *int          `toml:"erase_devices_priority" min:"0" max:"1000" help:"Priority of the clean step erase_devices, which erases whole disks and can take hours. 0 switches it off in automated cleaning. Unset: off."`
+	EraseDevicesMetadataPriority *int          `toml:"erase_devices_metadata_priority" min:"0" max:"1000" help:"Priority of the clean step erase_devices_metadata, which erases partition tables and signatures. 0 switches it off in automated cleaning. Unset: what the agent says."`
+	EnableATASecureErase         bool          `toml:"enable_ata_secure_erase" default:"true" help:"Whether erase_devices uses the disk's own ATA secure erase where it has one."`
+	EnableNVMeSecureErase        bool          `toml:"enable_nvme_secure_erase" default:"true" help:"Whether erase_devices uses NVMe format with secure erase where the disk has it."`
+	ContinueIfSecureEraseFails   bool          `toml:"continue_if_disk_secure_erase_fails" default:"false" help:"Whether erase_devices overwrites a disk whose secure erase failed; else cleaning fails."`
+	ShredRandomOverwrites        int           `toml:"shred_random_overwrite_iterations" default:"1" min:"0" max:"100" help:"How often erase_devices overwrites a disk with random data."`
+	ShredFinalOverwriteWithZeros bool          `toml:"shred_final_overwrite_with_zeros" default:"true" help:"Whether zeros are written last."`
+	DiskErasureConcurrency       int           `toml:"disk_erasure_concurrency" default:"4" min:"1" max:"1000" help:"Disks of one machine that are erased at the same time."`
+	PowerOffAfterDeployFailure   bool          `toml:"power_off_after_deploy_failure" default:"true" help:"Whether a machine is switched off when its deployment failed."`
 }

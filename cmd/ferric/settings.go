@@ -18,7 +18,7 @@ func conductorConfig(cfg *config.Config) conductor.Config {
 		PowerSyncMaxRetries: c.PowerStateSyncMaxRetries, ForcePowerState: c.ForcePowerStateDuringSync,
 		PowerTimeout: c.PowerStateChangeTimeout, SoftPowerTimeout: c.SoftPowerOffTimeout,
 		DeployCallbackTimeout: c.DeployCallbackTimeout, CleanCallbackTimeout: c.CleanCallbackTimeout,
-		InspectCallbackTimeout: c.InspectWaitTimeout, AgentTimeout: agentLost, AgentPoll: agentPoll,
+		InspectCallbackTimeout: c.InspectWaitTimeout, BootRetryTimeout: d.BootRetryTimeout, AgentTimeout: agentLost, AgentPoll: agentPoll,
 		AgentRequestTimeout: cfg.Agent.CommandTimeout, StuckInterval: c.CheckProvisionStateInterval, StuckAfter: c.StuckAfter,
 		CleanInMaintenance: c.AllowProvisioningInMaint, DeleteAvailable: c.AllowDeletingAvailableNodes,
 		LockWait: time.Duration(c.NodeLockedRetryAttempts) * c.NodeLockedRetryInterval, LogsKeep: cfg.Agent.DeployLogsKeep,

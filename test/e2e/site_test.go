@@ -123,7 +123,7 @@ func (s *site) start() {
 	}
 	s.serve = s.lab.Command(context.Background(), filepath.Join(s.bin, "ferric"), "serve", "--data-dir", s.dir, "--host", "conductor-1",
 		"--boot-interface", lab.Bridge, "--set", "boot.dhcp=server", "--set", "boot.dhcp_range=10.77.0.100-10.77.0.199",
-		"--set", "boot.router_advertisements=true", "--set", "conductor.sync_power_state_interval=10s", "--log-level", "debug")
+		"--set", "boot.router_advertisements=true", "--set", "deploy.boot_retry_timeout=3m", "--set", "conductor.sync_power_state_interval=10s", "--log-level", "debug")
 	s.serve.Stdout, s.serve.Stderr = s.log, s.log
 	if err := s.serve.Start(); err != nil {
 		s.t.Fatal(err)
