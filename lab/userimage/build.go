@@ -82,7 +82,7 @@ func Build(ctx context.Context, recipe Recipe, o Options) (Image, error) {
 		return Image{}, ferric.Errorf(ferric.CodeInvalid, "image cache: %w", err)
 	}
 	defer os.RemoveAll(work)
-	if err := build(ctx, recipe, key, work, o.Progress); err != nil {
+	if err := build(ctx, recipe, o, key, work); err != nil {
 		return Image{}, ferric.Errorf(ferric.CodeUnavailable, "build image %s: %w", recipe.Variant, err)
 	}
 	if err := os.RemoveAll(place); err != nil {
@@ -119,14 +119,14 @@ func load(place string) (Image, error) {
 }
 
 // build makes work/out.
-func build(ctx context.Context, r Recipe, key, work string, progress func(string, time.Duration)) error {
+func build(ctx context.Context, r Recipe, o Options, key, work string) error {
 	start := time.Now()
-	step := func(name string) { progress(name, time.Since(start)) }
+	step := func(name string) { o.Progress(name, time.Since(start)) }
 	t, out := tree{filepath.Join(work, "root")}, filepath.Join(work, "out")
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return err
 	}
-	f, err := content(ctx, r, work, t, step)
+	f, err := content(ctx, r, o, work, t, step)
 	if err != nil {
 		return err
 	}
@@ -158,30 +158,6 @@ func build(ctx context.Context, r Recipe, key, work string, progress func(string
 	}
 	step("done")
 	return os.WriteFile(filepath.Join(out, imageFile), append(data, '\n'), 0o644)
-}
-
-// content makes the root file system.
-func content(ctx context.Context, r Recipe, work string, t tree, step func(string)) (format, error) {
-	if r.Variant == Tiny {
-		step("fetch packages")
-		if err := bootstrapTiny(ctx, r, filepath.Join(work, "packages")); err != nil {
-			return format{}, err
-		}
-		step("put the system together")
-		return tinyFormat, arrangeTiny(ctx, r, tree{filepath.Join(work, "packages")}, t)
-	}
-	step("install packages")
-	if err := bootstrapDebian(ctx, r, work, t.root); err != nil {
-		return format{}, err
-	}
-	step("put the system together")
-	if err := arrangeDebian(t); err != nil {
-		return format{}, err
-	}
-	if r.Password == "" {
-		return debianFormat, nil
-	}
-	return debianFormat, runInput(ctx, "root:"+r.Password+"\n", "chroot", t.root, "chpasswd")
 }
 
 // checksum hashes a file and writes the result beside it as sha256sum does.

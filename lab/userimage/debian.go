@@ -3,7 +3,6 @@ package userimage
 import (
 	"context"
 	"path/filepath"
-	"strings"
 )
 
 // grubMenu boots the kernel that /vmlinuz and /initrd.img lead to: Debian's kernel packages keep these links, so an
@@ -29,8 +28,8 @@ const initramfsHook = `#!/bin/sh
 manual_add_modules virtio_pci virtio_blk virtio_scsi sd_mod nvme ext4
 `
 
-// bootstrapDebian installs the packages and makes the user.
-func bootstrapDebian(ctx context.Context, r Recipe, work string, root string) error {
+// bootstrapDebian installs the packages and makes the user, into an archive.
+func bootstrapDebian(ctx context.Context, r Recipe, work, archive string) error {
 	early := tree{filepath.Join(work, "early")}
 	e := edit{tree: early}
 	if r.Kernel == CloudKernel {
@@ -43,18 +42,11 @@ func bootstrapDebian(ctx context.Context, r Recipe, work string, root string) er
 	if e.err != nil {
 		return e.err
 	}
-	args := []string{"mmdebstrap", "--quiet", "--mode=root", "--format=directory", "--variant=minbase", "--components=main",
-		"--include=" + strings.Join(r.packages(), ","),
-		`--aptopt=APT::Install-Recommends "false"`,
+	return r.bootstrap(ctx, "minbase", archive,
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/info/*",
-		"--essential-hook=sync-in " + early.root + " /",
-		`--customize-hook=chroot "$1" useradd --create-home --shell /bin/bash --comment Debian --groups sudo debian`,
-		r.Suite, root}
-	if r.Mirror != "" {
-		args = append(args, r.Mirror)
-	}
-	return run(ctx, args...)
+		"--essential-hook=sync-in "+early.root+" /",
+		`--customize-hook=chroot "$1" useradd --create-home --shell /bin/bash --comment Debian --groups sudo debian`)
 }
 
 // arrangeDebian turns a plain Debian into the image's.

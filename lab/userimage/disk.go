@@ -124,12 +124,19 @@ func installGRUB(ctx context.Context, f format, l layout, work, image string) er
 	if err := mkimage("x86_64-efi", efi, "efi_gop", "all_video"); err != nil {
 		return err
 	}
-	offset := int64(espStart * sector)
-	at := image + "@@" + strconv.FormatInt(offset, 10)
+	// In a file of its own: mkfs.vfat chooses the size of clusters by the size of the whole file.
+	esp := filepath.Join(work, "esp")
+	if err := os.WriteFile(esp, nil, 0o644); err != nil {
+		return err
+	}
+	if err := os.Truncate(esp, f.espSize); err != nil {
+		return err
+	}
 	for _, command := range [][]string{
-		{"mkfs.vfat", "-n", "ESP", "-F", f.fat, "--offset", strconv.Itoa(espStart), image, strconv.FormatInt(f.espSize/1024, 10)},
-		{"mmd", "-i", at, "::/EFI", "::/EFI/BOOT"},
-		{"mcopy", "-i", at, efi, "::/EFI/BOOT/BOOTX64.EFI"},
+		{"mkfs.vfat", "-n", "ESP", "-F", f.fat, "-s", "1", "-h", strconv.Itoa(espStart), esp},
+		{"mmd", "-i", esp, "::/EFI", "::/EFI/BOOT"},
+		{"mcopy", "-i", esp, efi, "::/EFI/BOOT/BOOTX64.EFI"},
+		{"dd", "if=" + esp, "of=" + image, "bs=1M", "seek=" + strconv.Itoa(espStart*sector), "oflag=seek_bytes", "conv=notrunc,sparse", "status=none"},
 	} {
 		if err := run(ctx, command...); err != nil {
 			return err

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-var tinyFormat = format{espSize: 2 << 20, spare: 8 << 20, fat: "12", overhead: 8, mkfs: []string{"-O", "^has_journal", "-b", "1024"}}
+var tinyFormat = format{espSize: 1 << 20, spare: 8 << 20, fat: "12", overhead: 8, mkfs: []string{"-O", "^has_journal", "-b", "1024"}}
 
 // tinyDiskModules reach the root file system, from the initramfs; tinyModules are loaded after that. A kernel may have
 // some built in.
@@ -20,16 +20,6 @@ var (
 	tinyDiskModules = []string{"virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "nvme", "ahci", "crc32c_generic", "ext4"}
 	tinyModules     = []string{"virtio_net", "e1000e", "isofs", "vfat", "nls_ascii", "nls_cp437", "button", "evdev"}
 )
-
-// bootstrapTiny unpacks packages without installing them.
-func bootstrapTiny(ctx context.Context, r Recipe, root string) error {
-	args := []string{"mmdebstrap", "--quiet", "--mode=root", "--format=directory", "--variant=extract", "--components=main",
-		"--include=" + strings.Join(r.packages(), ","), `--aptopt=APT::Install-Recommends "false"`, r.Suite, root}
-	if r.Mirror != "" {
-		args = append(args, r.Mirror)
-	}
-	return run(ctx, args...)
-}
 
 // arrangeTiny picks from the unpacked packages what the system is made of.
 func arrangeTiny(ctx context.Context, r Recipe, from, to tree) error {

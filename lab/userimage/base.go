@@ -1,0 +1,84 @@
+package userimage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// content makes the root file system and says how its disk is made.
+func content(ctx context.Context, r Recipe, o Options, work string, t tree, step func(string)) (format, error) {
+	unpacked := t
+	if r.Variant == Tiny {
+		unpacked = tree{filepath.Join(work, "packages")}
+	}
+	if err := base(ctx, r, o, work, unpacked, step); err != nil {
+		return format{}, err
+	}
+	step("put the system together")
+	if r.Variant == Tiny {
+		return tinyFormat, arrangeTiny(ctx, r, unpacked, t)
+	}
+	if err := arrangeDebian(t); err != nil {
+		return format{}, err
+	}
+	if r.Password == "" {
+		return debianFormat, nil
+	}
+	return debianFormat, runInput(ctx, "root:"+r.Password+"\n", "chroot", t.root, "chpasswd")
+}
+
+// base unpacks what Debian's packages bring: from an archive in the cache that other recipes with the same packages may
+// have made, or by mmdebstrap.
+func base(ctx context.Context, r Recipe, o Options, work string, t tree, step func(string)) error {
+	hash := sha256.New()
+	err := json.NewEncoder(hash).Encode([]any{r.Variant, r.Suite, r.Mirror, r.packages(), initramfsConf, initramfsHook, baseVersion})
+	if err != nil {
+		return err
+	}
+	archive := filepath.Join(o.Cache, "images", "base-"+hex.EncodeToString(hash.Sum(nil))[:16]+".tar.zst")
+	unlock, err := lock(ctx, archive+".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Stat(archive); err != nil || o.Refresh {
+		step("fetch and install packages")
+		made := filepath.Join(work, "base.tar.zst")
+		bootstrap := bootstrapDebian
+		if r.Variant == Tiny {
+			bootstrap = func(ctx context.Context, r Recipe, _, archive string) error {
+				return r.bootstrap(ctx, "extract", archive)
+			}
+		}
+		if err := bootstrap(ctx, r, work, made); err != nil {
+			return err
+		}
+		if err := os.Rename(made, archive); err != nil {
+			return err
+		}
+	}
+	step("unpack")
+	if err := os.Mkdir(t.root, 0o755); err != nil {
+		return err
+	}
+	return run(ctx, "tar", "--extract", "--zstd", "--file", archive, "--directory", t.root, "--numeric-owner", "--same-permissions", "--xattrs", "--xattrs-include=*")
+}
+
+// baseVersion changes when bootstrap or bootstrapDebian change what comes out of them.
+const baseVersion = 1
+
+// bootstrap runs mmdebstrap.
+func (r Recipe) bootstrap(ctx context.Context, variant, archive string, options ...string) error {
+	args := append([]string{"mmdebstrap", "--quiet", "--mode=root", "--format=tar", "--variant=" + variant, "--components=main",
+		"--include=" + strings.Join(r.packages(), ","), `--aptopt=APT::Install-Recommends "false"`}, options...)
+	args = append(args, r.Suite, archive)
+	if r.Mirror != "" {
+		args = append(args, r.Mirror)
+	}
+	return run(ctx, args...)
+}
