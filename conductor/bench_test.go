@@ -3,6 +3,7 @@ package conductor_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -254,9 +255,12 @@ func (b *bench) until(id, what string, ok func(*ferric.Node) bool) *ferric.Node 
 			return n
 		}
 		if time.Now().After(deadline) {
-			op, err := b.store.Unfinished(context.Background(), id, flow.Provision)
-			b.Fatalf("not %s; the node is %q → %q, power %q, error %q, maintenance %v %q; operation %+v, %v", what, n.ProvisionState,
-				n.TargetProvisionState, n.PowerState, n.LastError, n.Maintenance, n.MaintenanceReason, op, err)
+			doing := "nothing"
+			if op, err := b.store.Unfinished(context.Background(), id, flow.Provision); err == nil {
+				doing = fmt.Sprintf("%s %s, step %+v, waits for %q", op.Kind, op.Status, op.Current(), op.WaitWhat)
+			}
+			b.Fatalf("not %s; the node is %q → %q, power %q, error %q, maintenance %v %q; under way: %s", what, n.ProvisionState,
+				n.TargetProvisionState, n.PowerState, n.LastError, n.Maintenance, n.MaintenanceReason, doing)
 		}
 	}
 }

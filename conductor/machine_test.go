@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"ferric"
 	"ferric/agentapi"
@@ -183,6 +184,9 @@ func (m *machine) turnOn() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.on == ferric.PowerOn {
+		if m.agent != nil { // a running system is not disturbed by it
+			m.notes = append(m.notes, "on again")
+		}
 		return
 	}
 	m.on = ferric.PowerOn
@@ -194,6 +198,23 @@ func (m *machine) turnOn() {
 		m.notes = append(m.notes, "boots the disk")
 	default:
 		m.notes = append(m.notes, "boots nothing")
+	}
+}
+
+// called waits until the agent on the machine, if there is one, has looked its node up.
+func (m *machine) called() {
+	a := m.running()
+	if a == nil {
+		return
+	}
+	for a.ctx.Err() == nil {
+		a.mu.Lock()
+		done := a.token != ""
+		a.mu.Unlock()
+		if done {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

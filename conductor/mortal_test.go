@@ -19,7 +19,7 @@ type mortal struct {
 	left  int // writes until death, 0: none
 	after bool
 	dead  bool
-	died  chan struct{} // closed at the nth write; nil if that is not wanted
+	last  func() // called right before it dies; may be nil
 	seen  []*ferric.Node
 }
 
@@ -28,13 +28,6 @@ var errKilled = &ferric.Error{Code: ferric.CodeUnavailable, Message: "killed"}
 func (m *mortal) die() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.kill()
-}
-
-func (m *mortal) kill() {
-	if !m.dead && m.died != nil {
-		close(m.died)
-	}
 	m.dead = true
 }
 
@@ -76,16 +69,22 @@ func (m *mortal) ledger(do func() (*ferric.Node, error)) (*ferric.Node, error) {
 		dies = m.left == 0
 	}
 	if dies && !m.after {
-		m.kill()
 		m.mu.Unlock()
+		if m.last != nil {
+			m.last()
+		}
+		m.die()
 		return nil, errKilled
 	}
 	m.mu.Unlock()
 	n, err := do()
+	if dies && m.last != nil {
+		m.last()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if dies {
-		m.kill()
+		m.dead = true
 	}
 	if m.dead {
 		return nil, errKilled
