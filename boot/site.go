@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"ferric"
 )
@@ -112,10 +113,13 @@ func BootIF(mac string) string { return "01-" + strings.ReplaceAll(mac, ":", "-"
 
 // CleanName turns a file name that a client asked for into a slash-separated path that is valid for fs.FS. Leading
 // and doubled slashes are dropped and backslashes, which some firmware sends, become slashes. A name that is empty,
-// too long, has a ".." element or a control character is refused with CodeInvalid.
+// too long, not UTF-8, has a ".." element or a control character is refused with CodeInvalid.
 func CleanName(name string) (string, error) {
 	if len(name) > 512 {
 		return "", ferric.Errorf(ferric.CodeInvalid, "file name: %d bytes; at most 512 are allowed", len(name))
+	}
+	if !utf8.ValidString(name) {
+		return "", ferric.Errorf(ferric.CodeInvalid, "file name %q: it is not valid UTF-8", name)
 	}
 	for i := range len(name) {
 		if name[i] < ' ' || name[i] == 0x7f {

@@ -101,8 +101,9 @@ func (x *exchange) request(ctx context.Context) error {
 
 // inform answers a machine that has an address from elsewhere and asks for the rest.
 func (x *exchange) inform() error {
-	if !toAddr(x.req.ClientIPAddr).IsValid() {
-		return ferric.Errorf(codeIgnore, "dhcp: the INFORM of %s has no address", x.c.mac)
+	// The answer goes to that address, so it must be one of ours.
+	if ciaddr := toAddr(x.req.ClientIPAddr); !x.network.Prefix.Contains(ciaddr) {
+		return ferric.Errorf(codeIgnore, "dhcp: the INFORM of %s is from address %s, which is in none of the networks", x.c.mac, ciaddr)
 	}
 	resp := x.h.reply(x.req, dhcpv4.MessageTypeAck)
 	resp.ClientIPAddr = x.req.ClientIPAddr

@@ -233,7 +233,7 @@ func (h *Handler) route(req, resp *dhcpv4.DHCPv4, in Request) *Reply {
 	switch ciaddr, yiaddr := toAddr(req.ClientIPAddr), toAddr(resp.YourIPAddr); {
 	case resp.MessageType() == dhcpv4.MessageTypeNak:
 		return to(broadcast, ClientPort)
-	case ciaddr.IsValid():
+	case ciaddr.IsValid() && h.local(ciaddr): // never to a stranger on a stranger's word
 		return to(ciaddr, ClientPort)
 	case req.IsBroadcast() || !yiaddr.IsValid():
 		return to(broadcast, ClientPort)
@@ -242,4 +242,10 @@ func (h *Handler) route(req, resp *dhcpv4.DHCPv4, in Request) *Reply {
 		r.HW = req.ClientHWAddr
 		return r
 	}
+}
+
+// local reports whether the address is in one of the networks.
+func (h *Handler) local(addr netip.Addr) bool {
+	_, ok := h.opts.network(addr)
+	return ok
 }

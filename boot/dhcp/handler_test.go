@@ -181,6 +181,7 @@ func TestWhoIsAnswered(t *testing.T) {
 		"fixed outside":          {macFixed, discover, []mod{dhcpv4.WithRelay(ip("198.51.100.1"))}, nil, dhcp.OutcomeError},
 		"network without pool":   {macKnown, discover, []mod{dhcpv4.WithRelay(ip("203.0.113.1"))}, nil, dhcp.OutcomeFull},
 		"inform without address": {macKnown, dhcpv4.MessageTypeInform, nil, nil, dhcp.OutcomeIgnored},
+		"inform from elsewhere":  {macKnown, dhcpv4.MessageTypeInform, []mod{from("8.8.8.8")}, nil, dhcp.OutcomeIgnored},
 		"decline of nothing":     {macKnown, dhcpv4.MessageTypeDecline, []mod{wants("192.0.2.100")}, nil, dhcp.OutcomeIgnored},
 		"release of nothing":     {macKnown, dhcpv4.MessageTypeRelease, []mod{from("192.0.2.100")}, nil, dhcp.OutcomeAccepted},
 		"release of unknown":     {macUnknown, dhcpv4.MessageTypeRelease, []mod{from("192.0.2.100")}, nil, dhcp.OutcomeUnknown},
