@@ -179,7 +179,7 @@ func (a *agent) run(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.m.mu.Lock()
-	stock := a.m.stock
+	stock, occupied := a.m.stock, a.m.occupied
 	a.m.mu.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -204,7 +204,7 @@ func (a *agent) run(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, res)
 		return
 	}
-	if a.busy {
+	if a.busy || occupied {
 		answer(w, http.StatusConflict, agentapi.Fault{FaultString: "Agent is busy"})
 		return
 	}

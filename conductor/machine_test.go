@@ -19,26 +19,27 @@ type machine struct {
 	id   string
 	mac  string
 
-	turning sync.Mutex // one change of power at a time
-	mu      sync.Mutex
-	on      ferric.PowerState
-	device  ferric.BootDevice
-	ramdisk driver.RamdiskBoot // what it loads from the network; zero: nothing
-	broken  error              // what the BMC answers instead of obeying
-	slow    chan struct{}      // the BMC answers once it is closed
-	asked   chan struct{}      // told of each request to the BMC, if somebody listens
-	agent   *agent
-	notes   []string
-	began   map[string]int // agent commands and steps whose work was begun, over all boots
-	plans   map[string]plan
-	deaf    bool // the agent does not call
-	deny    bool // the agent does not answer
-	stock   bool // the agent chooses the ids of commands itself, as ironic-python-agent does
-	steps   map[agentapi.StepKind][]agentapi.Step
-	found   *agentapi.Inventory
-	plugin  map[string]any
-	drive   string // config drive as written
-	seen    map[string]map[string]any
+	turning  sync.Mutex // one change of power at a time
+	mu       sync.Mutex
+	on       ferric.PowerState
+	device   ferric.BootDevice
+	ramdisk  driver.RamdiskBoot // what it loads from the network; zero: nothing
+	broken   error              // what the BMC answers instead of obeying
+	slow     chan struct{}      // the BMC answers once it is closed
+	asked    chan struct{}      // told of each request to the BMC, if somebody listens
+	agent    *agent
+	notes    []string
+	began    map[string]int // agent commands and steps whose work was begun, over all boots
+	plans    map[string]plan
+	deaf     bool // the agent does not call
+	deny     bool // the agent does not answer
+	occupied bool // the agent is at something else
+	stock    bool // the agent chooses the ids of commands itself, as ironic-python-agent does
+	steps    map[agentapi.StepKind][]agentapi.Step
+	found    *agentapi.Inventory
+	plugin   map[string]any
+	drive    string // config drive as written
+	seen     map[string]map[string]any
 }
 
 // plan is what comes of an agent command or step when it is run.
