@@ -86,8 +86,7 @@ func takeOver() {
 		}
 		return live(log, level, console)
 	}()
-	pid1.End(log, how)
-	console.Flush(5 * time.Second)
+	pid1.End(log, how, func() { console.Flush(5 * time.Second) })
 	select {} // the kernel would not let go of the machine; at least it does not panic
 }
 

@@ -31,7 +31,7 @@ func needQEMU(t *testing.T) {
 	if os.Getenv("FERRIC_QEMU") == "" {
 		t.Skip("set FERRIC_QEMU=1 to boot the ramdisk in QEMU")
 	}
-	for _, p := range []string{"qemu-system-x86_64", "qemu-img", "sgdisk"} {
+	for _, p := range []string{"qemu-system-x86_64", "qemu-img", "sgdisk", "mkfs.vfat", "mcopy"} {
 		if _, err := exec.LookPath(p); err != nil {
 			t.Fatalf("FERRIC_QEMU is set, but %s is not installed", p)
 		}
@@ -297,4 +297,150 @@ func checkInventory(t *testing.T, inv agentapi.Inventory) {
 	case inv.SystemVendor.Manufacturer != "QEMU", inv.SystemVendor.Firmware.Vendor == "", inv.Boot.CurrentBootMode != "bios", inv.Boot.PXEInterface != "01-52-54-00-12-34-56":
 		t.Errorf("vendor or boot: %s", b)
 	}
+}
+
+// espImage makes a raw image with an EFI system partition that holds a file of the name.
+func espImage(t *testing.T, dir, loader string) (sum string) {
+	t.Helper()
+	esp, raw := filepath.Join(dir, "esp"), filepath.Join(dir, "esp.raw")
+	for f, size := range map[string]int64{esp: 16 << 20, raw: 64 << 20} {
+		if err := os.WriteFile(f, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(f, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sh(t, "mkfs.vfat", esp)
+	boot := filepath.Join(dir, "boot.efi")
+	if err := os.WriteFile(boot, []byte("MZ not really"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(loader, "/")
+	for i := 1; i < len(parts); i++ {
+		sh(t, "mmd", "-i", esp, "::"+strings.Join(parts[:i], "/"))
+	}
+	sh(t, "mcopy", "-i", esp, boot, "::"+loader)
+	sh(t, "sgdisk", "-n", "1:2048:+16M", "-t", "1:ef00", "-n", "2:0:0", raw)
+	sh(t, "dd", "if="+esp, "of="+raw, "bs=1M", "seek=1", "conv=notrunc", "status=none")
+	b, err := os.ReadFile(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+// TestQEMUHardware boots in UEFI mode on hardware of other kinds: e1000e, NVMe, SATA, an IPMI controller. It erases all disks
+// (NVMe by its own command), writes an image to the NVMe disk and adds a boot entry to the firmware.
+func TestQEMUHardware(t *testing.T) {
+	needQEMU(t)
+	const code, vars = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
+	empty, err := os.ReadFile(vars)
+	if err != nil {
+		t.Fatalf("FERRIC_QEMU is set, but OVMF is not installed: %v", err)
+	}
+	rd := buildRamdisk(t)
+	dir := t.TempDir()
+	sum := espImage(t, dir, "EFI/BOOT/BOOTX64.EFI")
+	nvram := filepath.Join(dir, "vars.fd")
+	if err := os.WriteFile(nvram, empty, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fast, slow := filepath.Join(dir, "nvme.raw"), filepath.Join(dir, "sata.raw")
+	for f, size := range map[string]int64{fast: 5 << 30, slow: 24 << 20} {
+		if err := os.WriteFile(f, bytes.Repeat([]byte("secret.."), 24<<20/8), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(f, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newConductor(t, httptest.NewServer)
+	images := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer images.Close()
+	_, imagePort, _ := net.SplitHostPort(images.Listener.Addr().String())
+	m := boot(t, rd, c, "", "-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+code, "-drive", "if=pflash,unit=1,format=raw,file="+nvram,
+		"-nic", "none", "-drive", "if=none,id=d0,format=raw,cache=unsafe,discard=unmap,file="+fast, "-device", "nvme,drive=d0,serial=nvme-one",
+		"-drive", "if=none,id=d1,format=raw,cache=unsafe,file="+slow, "-device", "ide-hd,drive=d1,bus=ide.1,serial=sata-one,wwn=0x5000c50015ea71aa,model=DISK",
+		"-device", "ipmi-bmc-sim,id=bmc0", "-device", "isa-ipmi-kcs,bmc=bmc0", "-netdev", "user,id=n1,net=10.0.3.0/24", "-device", "e1000e,netdev=n1,mac=52:54:00:12:34:57")
+	a := c.agent(m.forward)
+	t.Logf("power-on to first heartbeat %.1f s", time.Since(m.began).Seconds())
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	defer cancel()
+	do := func(cmd agentapi.Command) agentapi.CommandResult {
+		t.Helper()
+		began := time.Now()
+		res, err := a.Do(ctx, cmd, true)
+		if err != nil {
+			t.Fatalf("%s: %v", cmd.Name, err)
+		}
+		t.Logf("%s: %.1f s", cmd.Name, time.Since(began).Seconds())
+		return res
+	}
+	var inv agentapi.Inventory
+	if err := do(agentapi.Command{Name: agentapi.CmdGetHardwareInfo}).Decode(&inv); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := json.MarshalIndent(inv, "", " ")
+	disks := map[string]agentapi.BlockDevice{}
+	for _, d := range inv.Disks {
+		disks[d.Serial.First()] = d
+	}
+	if n, s := disks["nvme-one"], disks["sata-one"]; len(disks) != 2 || n.Name != "/dev/nvme0n1" || n.Tran != "nvme" || !strings.Contains(string(n.ByPath), "-nvme-1") ||
+		s.Name != "/dev/sda" || s.Tran != "sata" || s.WWN.First() != "0x5000c50015ea71aa" || s.HCTL == "" || !strings.Contains(string(s.ByPath), "-ata-") {
+		t.Errorf("disks: %s", text)
+	}
+	if inv.Boot.CurrentBootMode != "uefi" || inv.BMCAddress != "0.0.0.0" || len(inv.Interfaces) != 2 {
+		t.Errorf("boot mode, BMC or interfaces: %s", text)
+	}
+
+	node := map[string]any{"uuid": nodeUUID, "properties": map[string]any{}, "driver_internal_info": map[string]any{}}
+	do(agentapi.ExecuteStep(agentapi.CleanStep, agentapi.Step{Step: "erase_devices"}, node, nil, nil))
+	if serial, err := os.ReadFile(m.serial); err != nil || !bytes.Contains(serial, []byte("erased by NVMe format")) || !bytes.Contains(serial, []byte("overwriting")) {
+		t.Errorf("the NVMe disk was not erased by its own command, or the other one not overwritten (%v)", err)
+	}
+	for _, f := range []string{fast, slow} {
+		b := make([]byte, 24<<20)
+		if err := readHead(f, b); err != nil || !bytes.Equal(b, make([]byte, len(b))) {
+			t.Errorf("%s is not erased (%v)", filepath.Base(f), err)
+		}
+	}
+
+	info := agentapi.ImageInfo{ID: "esp", URLs: []string{"http://10.0.2.2:" + imagePort + "/esp.raw"}, DiskFormat: "raw", Checksum: sum}
+	if res := do(agentapi.PrepareImage(info, configDrive(t))); !strings.Contains(string(res.CommandResult), "/dev/nvme0n1") {
+		t.Errorf("result %s", res.CommandResult)
+	}
+	do(agentapi.InstallBootloader("", "", "uefi"))
+	do(agentapi.Command{Name: agentapi.CmdRunImage})
+	m.waitExit(2 * time.Minute) // -no-reboot turns the reboot into an exit
+
+	b, err := os.ReadFile(nvram)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, utf16(`\EFI\BOOT\BOOTX64.EFI`)) || !bytes.Contains(b, utf16("ferric")) {
+		t.Error("the firmware has no boot entry for the image")
+	}
+	if out := sh(t, "sgdisk", "-v", fast); !strings.Contains(out, "No problems found") {
+		t.Errorf("sgdisk -v: %s", out)
+	}
+}
+
+func readHead(file string, b []byte) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.ReadFull(f, b)
+	return err
+}
+
+func utf16(s string) []byte {
+	var out []byte
+	for _, c := range []byte(s) {
+		out = append(out, c, 0)
+	}
+	return out
 }

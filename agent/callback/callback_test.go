@@ -3,6 +3,7 @@ package callback_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 
 	"ferric"
 	"ferric/agent/callback"
+	"ferric/agent/command"
 	"ferric/agentapi"
 )
 
@@ -290,6 +292,42 @@ func TestClock(t *testing.T) {
 	}
 	if d := time.Since(got); d < -time.Minute || d > time.Minute {
 		t.Errorf("date %v", got)
+	}
+}
+
+// TestClockOfExpiredServer has a server whose certificate looks expired because our clock is wrong: its time is taken, and
+// nothing else.
+func TestClockOfExpiredServer(t *testing.T) {
+	cert, pem, err := command.NewCertificate(net.IPv4(127, 0, 0, 1), time.Now().Add(-200*24*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, wrong := range map[string]bool{"clock is wrong": true, "clock is right": false} {
+		t.Run(name, func(t *testing.T) {
+			var posts atomic.Int32
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					posts.Add(1)
+				}
+				w.WriteHeader(202)
+			}))
+			srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+			srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+			srv.StartTLS()
+			defer srv.Close()
+			var dates atomic.Int32
+			c, err := callback.NewClient(callback.Options{URLs: []string{srv.URL}, CA: pem, Log: slog.New(slog.DiscardHandler),
+				OnDate: func(time.Time) { dates.Add(1) }, ClockIsWrong: func() bool { return wrong }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Heartbeat(ctx(t), node, agentapi.Heartbeat{}); !ferric.IsCode(err, ferric.CodeUnavailable) {
+				t.Errorf("got %v", err)
+			}
+			if posts.Load() != 0 || (dates.Load() > 0) != wrong {
+				t.Errorf("%d posts, %d dates", posts.Load(), dates.Load())
+			}
+		})
 	}
 }
 

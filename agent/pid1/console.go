@@ -27,9 +27,15 @@ type Console struct {
 }
 
 type terminal struct {
-	lines   chan string
+	lines   chan line
 	done    chan struct{}
 	dropped atomic.Int64
+}
+
+// line is text to show, or a request to say when everything before it was shown.
+type line struct {
+	text  string
+	shown chan<- struct{}
 }
 
 // NewConsole makes a Console that keeps the last size bytes.
@@ -37,7 +43,7 @@ func NewConsole(size int) *Console { return &Console{ring: Ring{size: size}} }
 
 // Add sends further lines to w as well. Lines logged before are written to it first.
 func (c *Console) Add(w io.Writer) {
-	t := &terminal{lines: make(chan string, 512), done: make(chan struct{})}
+	t := &terminal{lines: make(chan line, 512), done: make(chan struct{})}
 	c.mu.Lock()
 	backlog := string(c.ring.Bytes())
 	c.terms = append(c.terms, t)
@@ -45,11 +51,15 @@ func (c *Console) Add(w io.Writer) {
 	go func() {
 		defer close(t.done)
 		_, _ = io.WriteString(w, backlog)
-		for line := range t.lines {
-			if n := t.dropped.Swap(0); n > 0 {
-				line = fmt.Sprintf("(%d lines were not shown here)\n%s", n, line)
+		for l := range t.lines {
+			if l.shown != nil {
+				close(l.shown)
+				continue
 			}
-			_, _ = io.WriteString(w, line) // a console that fails is a console that is not there
+			if n := t.dropped.Swap(0); n > 0 {
+				l.text = fmt.Sprintf("(%d lines were not shown here)\n%s", n, l.text)
+			}
+			_, _ = io.WriteString(w, l.text) // a console that fails is a console that is not there
 		}
 	}()
 }
@@ -61,7 +71,7 @@ func (c *Console) Write(b []byte) (int, error) {
 	c.ring.Write(b)
 	for _, t := range c.terms {
 		select {
-		case t.lines <- string(b):
+		case t.lines <- line{text: string(b)}:
 		default:
 			t.dropped.Add(1)
 		}
@@ -76,8 +86,30 @@ func (c *Console) Bytes() []byte {
 	return c.ring.Bytes()
 }
 
-// Flush waits until the terminals have shown what was logged, at most the limit, and closes them.
+// Flush waits until the terminals have shown what was logged, at most the limit.
 func (c *Console) Flush(limit time.Duration) {
+	c.mu.Lock()
+	terms := append([]*terminal(nil), c.terms...)
+	c.mu.Unlock()
+	over := time.After(limit)
+	for _, t := range terms {
+		shown := make(chan struct{})
+		select {
+		case t.lines <- line{shown: shown}:
+		case <-over:
+			return
+		}
+		select {
+		case <-shown:
+		case <-over:
+			return
+		}
+	}
+}
+
+// Close flushes and ends the terminals. Later lines go to the ring buffer only.
+func (c *Console) Close(limit time.Duration) {
+	c.Flush(limit)
 	c.mu.Lock()
 	terms := c.terms
 	c.terms = nil
@@ -87,7 +119,7 @@ func (c *Console) Flush(limit time.Duration) {
 		close(t.lines)
 		select {
 		case <-t.done:
-		case <-over:
+		case <-over: // stuck: its goroutine stays
 			return
 		}
 	}

@@ -42,6 +42,10 @@ func TestConsoleLines(t *testing.T) {
 	log.Debug("not shown")
 	log.With("link", "eth0").WithGroup("g").Warn("two\nlines \x1b[31m", "err", errors.New("a b"), "n", 5, "empty", "", slog.Group("in", "x", 1))
 	c.Flush(time.Minute)
+	if !strings.HasSuffix(out.String(), "in.x=1\n") {
+		t.Errorf("not everything is shown after Flush: %q", out.String())
+	}
+	c.Close(time.Minute)
 	want := regexp.MustCompile(`^ *\d+\.\d{3} INFO  before the terminal is there\n *\d+\.\d{3} WARN  two\|lines \?\[31m link=eth0 g\.err="a b" g\.n=5 g\.empty="" g\.in\.x=1\n$`)
 	if !want.MatchString(out.String()) {
 		t.Errorf("got %q", out.String())
@@ -79,7 +83,7 @@ func TestStuckTerminalHoldsNobodyUp(t *testing.T) {
 	}
 	close(s.release)
 	fmt.Fprintln(c, "last")
-	c.Flush(time.Minute)
+	c.Close(time.Minute)
 	if !bytes.Contains(c.Bytes(), []byte("line 1999\n")) {
 		t.Error("the ring lost lines")
 	}

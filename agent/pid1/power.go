@@ -20,8 +20,9 @@ const (
 // syncLimit is how long dirty pages may take to reach the disks before the machine is ended all the same.
 const syncLimit = 2 * time.Minute
 
-// End flushes the disks and ends the machine. It returns only if the kernel refuses every way.
-func End(log *slog.Logger, a Action) {
+// End flushes the disks, lets flush show the last of the log, and ends the machine. It returns only if the kernel refuses
+// every way.
+func End(log *slog.Logger, a Action, flush func()) {
 	log.Info("ending the machine", "action", string(a))
 	if !Sync(syncLimit) {
 		log.Error("the disks did not take all data in time", "limit", syncLimit)
@@ -30,8 +31,10 @@ func End(log *slog.Logger, a Action) {
 	if a == PowerOff {
 		cmd, key = unix.LINUX_REBOOT_CMD_POWER_OFF, "o"
 	}
+	flush()
 	err := unix.Reboot(cmd)
 	log.Error("the kernel refuses, trying sysrq", "action", string(a), "err", err)
+	flush()
 	if err := os.WriteFile("/proc/sysrq-trigger", []byte(key), 0); err != nil {
 		log.Error("sysrq refused", "err", err)
 	}
