@@ -37,5 +37,6 @@ bench: deps build ## measure: image writing, boot times, memory; results as in b
 	bench/run.sh
 
 .PHONY: clean
-clean: ## remove what was built here (not the caches)
+clean: ## remove what was built here (not the caches), and end the demo if it is up
+	@[ ! -e build/demo ] || $(GO) run ./demo --down
 	rm -rf $(BIN) build

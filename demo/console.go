@@ -38,7 +38,7 @@ func (c console) lastBoot() console {
 var (
 	escapes = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()#][0-9A-Za-z]|[=>78cDEHMNO])`)
 	prompt  = regexp.MustCompile(`(?m)^([A-Za-z0-9.-]+) login: `)
-	percent = regexp.MustCompile(`\bimage percent=(\d+)`)
+	percent = regexp.MustCompile(`\bimage [^\n]*\bpercent=(\d+)`)
 )
 
 // text is the console without control sequences.

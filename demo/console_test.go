@@ -13,7 +13,7 @@ import (
 const (
 	kernelStarts = "[    0.000000] Linux version 6.1.0-56-amd64 (debian-kernel@lists.debian.org)\r\n"
 	ramdiskLog   = "\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS (version 1.16.2)\r\n" + kernelStarts +
-		"    2.11 INFO  looked up node=x\r\n   14.20 INFO  image percent=10 read=1\r\n   15.20 INFO  image percent=42 read=5\r\n\r\n"
+		"    2.11 INFO  looked up node=x\r\n   14.20 INFO  image command=deploy.execute_deploy_step step=write_image percent=10 read=1\r\n   15.20 INFO  image percent=42 read=5\r\n\r\n"
 )
 
 func TestConsole(t *testing.T) {

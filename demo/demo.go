@@ -132,6 +132,11 @@ func (d *demo) stage(ctx context.Context, s stage) error {
 		do = func(ctx context.Context, n *server) error { return d.verb(ctx, n, s) }
 	}
 	d.screen.heading(s.info().title)
+	for _, n := range here {
+		if err := d.announce(ctx, n, s); err != nil {
+			return fail(s.info().name, n.m.Name, err)
+		}
+	}
 	limited, cancel := context.WithTimeout(ctx, s.info().timeout)
 	defer cancel()
 	group, inGroup := errgroup.WithContext(limited)
@@ -221,6 +226,11 @@ func (d *demo) inside(ctx context.Context, args ...string) error {
 
 // checkPrograms looks for what is called by name.
 func (d *demo) checkPrograms(context.Context) error {
+	for _, program := range []string{d.ferric, agentProgram} {
+		if !exist(program) {
+			return fmt.Errorf("there is no %s here: run `make demo` at the top of the source tree, or `make build` before this", program)
+		}
+	}
 	var problems []error
 	for program, pkg := range map[string]string{"openstack": "python3-openstackclient python3-ironicclient", "ssh": "openssh-client",
 		"ssh-keygen": "openssh-client", "partx": "util-linux", "ip": "iproute2"} {

@@ -241,7 +241,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, text := range map[string]string{
-		d.path("ferric.log"):                         strings.Repeat("old\n", 100) + "level=ERROR msg=\"it broke\"\n",
+		d.path("ferric.log"):                         strings.Repeat("old\n", 100) + "level=INFO msg=request request_id=req-1 method=GET path=/v1/nodes/node-1 status=200 took=1ms\nlevel=ERROR msg=\"it broke\"\n",
 		d.path("data", "deploy-logs", "node.tar.gz"): "",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
@@ -255,6 +255,9 @@ func TestReport(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("the report lacks %q:\n%s", want, got)
 		}
+	}
+	if strings.Contains(got, "req-1") {
+		t.Errorf("the demo's own requests are shown:\n%s", got)
 	}
 	if n := strings.Count(got, "old"); n != reportLines-1 {
 		t.Errorf("%d old lines, want %d", n, reportLines-1)

@@ -123,25 +123,38 @@ func (d *demo) flags() string {
 
 // next says what one could try now.
 func (d *demo) next() {
-	m := d.nodes[0].m.Name
-	lab := fmt.Sprintf("--name %s --dir %s", d.name, quote(d.cwd, d.shown("lab")))
-	d.screen.say(`
-Ferric and the servers are still up. What to try next:
+	d.screen.say("\nFerric and the servers are still up. What to try next:\n%s", d.suggestions(d.nodes[0].m.Name))
+}
 
-  ip netns exec %[1]s bash                                a shell on their network; then in it:
-  export OS_AUTH_TYPE=none OS_ENDPOINT=%[2]s
-  openstack baremetal node list
-  openstack baremetal node deploy %[3]s --config-drive '{"meta_data": {"hostname": "again", "public_keys": {"me": "'"$(cat %[4]s)"'"}}}'
-  kill -9 $(pgrep -f 'ferric serve')                          while it deploys, and then start it again:
-  %[5]s &
-  openstack baremetal node show %[3]s --fields provision_state deploy_step last_error
-  ssh -F %[6]s %[3]s                          once it is active and has booted`,
-		d.name, endpoint, m, quote(d.cwd, d.shown("key.pub")), commandLine(d.cwd, serveArgs(d.ferric, d.path("data"))), quote(d.cwd, d.relative(d.sshConfig(d.nodes[0]))))
-	d.screen.say(`
-  %[1]s lab status %[2]s
-  %[1]s lab console %[2]s %[3]s    the serial console; ~. leaves
-  go run ./demo%[4]s                                              the same again
-  go run ./demo --down%[4]s                                       remove everything`, d.ferric, lab, m, d.flags())
+// suggestions are commands to try with a node, ready to be copied.
+func (d *demo) suggestions(node string) string {
+	var b strings.Builder
+	about := func(text string) { fmt.Fprintf(&b, "\n  # %s\n", text) }
+	line := func(args ...string) {
+		fmt.Fprintf(&b, "  %s\n", strings.ReplaceAll(commandLine(d.cwd, args), "\n", "\n  "))
+	}
+	labFlags := []string{"--name", d.name, "--dir", d.shown("lab")}
+	about("a shell on the servers' network")
+	line("ip", "netns", "exec", d.name, "bash")
+	line("export", "OS_AUTH_TYPE=none", "OS_ENDPOINT="+endpoint)
+	line("openstack", "baremetal", "node", "list")
+	about("in it: deploy again, kill Ferric meanwhile, start it again: the deploy carries on")
+	line("openstack", "baremetal", "node", "set", node, "--instance-info", "image_source=file://"+d.image)
+	fmt.Fprintf(&b, `  openstack baremetal node deploy %s --config-drive \
+    '{"meta_data": {"hostname": "again", "public_keys": {"me": "'"$(cat %s)"'"}}}'`+"\n", node, quote(d.cwd, d.shown("key.pub")))
+	fmt.Fprintf(&b, "  kill -9 $(pgrep -f %s)\n", quote(d.cwd, d.path("data")))
+	serve := strings.ReplaceAll(commandLine(d.cwd, serveArgs(d.ferric, d.path("data"))), "\n", "\n  ")
+	fmt.Fprintf(&b, "  %s >>%s 2>&1 &\n", serve, quote(d.cwd, d.shown("ferric.log")))
+	line("openstack", "baremetal", "node", "show", node, "--fields", "provision_state", "deploy_step", "last_error")
+	line("ssh", "-F", d.shown("ssh-"+node), node)
+	about("in it: what took how long")
+	line("openstack", "baremetal", "node", "history", "list", node)
+	line("curl", "-s", endpoint+"/ferric/v1/nodes/"+node+"/operations")
+	about("in another shell: the serial console; ~. leaves")
+	line(append(append([]string{d.ferric, "lab", "console"}, labFlags...), node)...)
+	about("the same again; or remove everything")
+	fmt.Fprintf(&b, "  go run ./demo%[1]s\n  go run ./demo --down%[1]s", d.flags())
+	return b.String()
 }
 
 // goOn says how to go on after a run that did not come to its end.

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -90,14 +90,17 @@ func wasInterrupted(ctx context.Context, err error) bool {
 	return err != nil && ctx.Err() != nil
 }
 
-// logTail returns the last lines of a file, "" if it is empty or not there.
+// dull are the lines of Ferric's log that the demo's own looking brings about.
+var dull = regexp.MustCompile(` msg=request .* method=GET .* status=[23]`)
+
+// logTail returns the last lines of a file that are not dull, "" if there are none.
 func logTail(path string, lines int) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	const enough = 64 << 10
+	const enough = 4 << 20
 	if info, err := f.Stat(); err == nil && info.Size() > enough {
 		if _, err := f.Seek(-enough, io.SeekEnd); err != nil {
 			return ""
@@ -107,6 +110,11 @@ func logTail(path string, lines int) string {
 	if err != nil {
 		return ""
 	}
-	all := bytes.Split(bytes.TrimRight(b, "\n"), []byte("\n"))
-	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
+	var all []string
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimRight(line, "\n"); line != "" && !dull.MatchString(line) {
+			all = append(all, line)
+		}
+	}
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }

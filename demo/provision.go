@@ -30,7 +30,7 @@ func (d *demo) enrol(ctx context.Context, n *server) error {
 	_, err := d.api.node(ctx, name)
 	if ferric.IsCode(err, ferric.CodeNotFound) {
 		err = d.openstack(ctx, "baremetal", "node", "create", "--driver", "ipmi", "--name", name,
-			"--driver-info", "ipmi_address="+n.m.BMC.Address, "--driver-info", fmt.Sprintf("ipmi_port=%d", n.m.BMC.Port),
+			"--driver-info", "ipmi_address="+n.m.BMC.Address, // its port is the usual one, 623
 			"--driver-info", "ipmi_username="+n.m.BMC.User, "--driver-info", "ipmi_password="+n.m.BMC.Password,
 			"--format", "value", "--column", "uuid")
 	}
@@ -49,36 +49,68 @@ func (d *demo) enrol(ctx context.Context, n *server) error {
 	return d.openstack(ctx, "baremetal", "port", "create", "--node", have.UUID, n.m.NICs[0].MAC, "--format", "value", "--column", "address")
 }
 
+// commands are what one types to take a node through a stage that is a verb.
+func (d *demo) commands(n *server, s stage) ([][]string, error) {
+	name := n.m.Name
+	var all [][]string
+	add := func(args ...string) { all = append(all, append([]string{"openstack", "baremetal", "node"}, args...)) }
+	if n.start.stage == s {
+		if n.start.unset {
+			add("maintenance", "unset", name)
+		}
+		if n.start.waiting {
+			return all, nil
+		}
+		for _, verb := range n.start.verbs {
+			add(verb, name)
+		}
+	}
+	if s != deploy {
+		add(s.info().verb, name)
+		return all, nil
+	}
+	drive, err := configDrive(n.hostname, d.key)
+	if err != nil {
+		return nil, err
+	}
+	add("set", name, "--instance-info", "image_source=file://"+d.image)
+	add("deploy", name, "--config-drive", drive)
+	return all, nil
+}
+
+// announce shows what is about to be done with a node.
+func (d *demo) announce(ctx context.Context, n *server, s stage) error {
+	if s == undeploy {
+		if err := d.showPartitions(ctx, n); err != nil && n.start.stage != undeploy { // else it may be half wiped
+			return err
+		}
+	}
+	if s.info().verb == "" {
+		return nil
+	}
+	all, err := d.commands(n, s)
+	for _, args := range all {
+		d.command(args...)
+	}
+	if len(all) == 0 {
+		d.screen.say("  %s is on its way already", n.m.Name)
+	}
+	return err
+}
+
 // verb gives the stage's verb and follows the node to the stage's goal.
 func (d *demo) verb(ctx context.Context, n *server, s stage) error {
-	name, first := n.m.Name, n.start.stage == s
-	if first && n.start.unset {
-		if err := d.openstack(ctx, "baremetal", "node", "maintenance", "unset", name); err != nil {
-			return err
-		}
-	}
-	if first && n.start.waiting {
-		return d.follow(ctx, n, s, nil)
+	all, err := d.commands(n, s)
+	if err != nil {
+		return err
 	}
 	return d.follow(ctx, n, s, func(ctx context.Context) error {
-		if first {
-			for _, verb := range n.start.verbs {
-				if err := d.openstack(ctx, "baremetal", "node", verb, name); err != nil {
-					return err
-				}
+		for _, args := range all {
+			if err := d.inside(ctx, args...); err != nil {
+				return err
 			}
 		}
-		if s != deploy {
-			return d.openstack(ctx, "baremetal", "node", s.info().verb, name)
-		}
-		if err := d.openstack(ctx, "baremetal", "node", "set", name, "--instance-info", "image_source=file://"+d.image); err != nil {
-			return err
-		}
-		drive, err := configDrive(n.hostname, d.key)
-		if err != nil {
-			return err
-		}
-		return d.openstack(ctx, "baremetal", "node", "deploy", name, "--config-drive", drive)
+		return nil
 	})
 }
 
@@ -89,15 +121,11 @@ func configDrive(hostname, key string) (string, error) {
 }
 
 // follow shows how a node is doing until it reaches the stage's goal or fails. Meanwhile it runs ask, which gives the
-// verb; nil if that was done already. The goal counts only after ask came back.
+// verb. The goal counts only after ask came back.
 func (d *demo) follow(ctx context.Context, n *server, s stage, ask func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	asked := make(chan error, 1)
-	if ask == nil {
-		asked <- nil
-	} else {
-		go func() { asked <- ask(ctx) }()
-	}
+	go func() { asked <- ask(ctx) }()
 	accepted := false
 	defer func() {
 		cancel()
@@ -105,6 +133,7 @@ func (d *demo) follow(ctx context.Context, n *server, s stage, ask func(context.
 			<-asked
 		}
 	}()
+	var first progress // what was there before the verb is no news
 	began, answered := time.Now(), time.Now()
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
@@ -122,7 +151,12 @@ func (d *demo) follow(ctx context.Context, n *server, s stage, ask func(context.
 			if step == "write_image" {
 				p.Percent = max(0, log.written())
 			}
-			d.screen.show(p)
+			if first.Node == "" {
+				first = p
+			}
+			if accepted || p.key() != first.key() {
+				d.screen.show(p)
+			}
 		case !away(err) || time.Since(answered) > patience:
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -219,24 +253,26 @@ func facts(n node) string {
 
 // undeploy takes the node back and shows that the disk is wiped.
 func (d *demo) undeploy(ctx context.Context, n *server) error {
-	disk := d.relative(n.m.Disk(0))
-	show := []string{"partx", "--show", disk}
-	before, err := exec.CommandContext(ctx, show[0], show[1:]...).CombinedOutput()
-	if err != nil && n.start.stage != undeploy { // what failed to be undeployed by an earlier run may be half wiped
-		return fmt.Errorf("list the partitions: %w: %s", err, before)
-	}
-	d.screen.done(commandLine(d.cwd, show), string(before))
 	if err := d.verb(ctx, n, undeploy); err != nil {
 		return err
 	}
-	after, err := exec.CommandContext(ctx, show[0], show[1:]...).CombinedOutput()
-	d.screen.done(commandLine(d.cwd, show), string(after))
-	if err == nil {
+	if err := d.showPartitions(ctx, n); err == nil {
 		return errors.New("the disk still has partitions")
 	}
-	if err := checkWiped(disk); err != nil {
+	if err := checkWiped(n.m.Disk(0)); err != nil {
 		return err
 	}
 	d.screen.say("  %s: the disk is wiped: its first and last %d MiB hold zeros only", n.m.Name, diskEdge>>20)
+	return nil
+}
+
+// showPartitions lists the partitions on the server's disk. It is an error if there are none.
+func (d *demo) showPartitions(ctx context.Context, n *server) error {
+	args := []string{"partx", "--show", d.relative(n.m.Disk(0))}
+	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	d.screen.done(commandLine(d.cwd, args), string(out))
+	if err != nil {
+		return fmt.Errorf("list the partitions: %w: %s", err, out)
+	}
 	return nil
 }

@@ -121,6 +121,7 @@ func signalService(pid int, data string, sig unix.Signal) error {
 // program was built anew since. The service outlives the demo.
 func (d *demo) startService(ctx context.Context) error {
 	args := serveArgs(d.ferric, d.path("data"))
+	d.screen.heading("Ferric: one process, no configuration file")
 	d.command(append([]string{"ip", "netns", "exec", d.name}, args...)...)
 	if pid := findService(d.path("data")); pid > 0 {
 		err := d.api.healthy(ctx)

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"ferric"
+	"ferric/lab"
 	"ferric/state"
 )
 
@@ -100,6 +102,43 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := c.stage.judge(node{ProvisionState: string(c.at)}); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestCommands(t *testing.T) {
+	d := &demo{image: "/srv/debian.qcow2", key: "ssh-ed25519 AAAA demo"}
+	for name, c := range map[string]struct {
+		stage stage
+		start start
+		want  []string
+	}{
+		"verb":          {inspect, start{stage: enrol}, []string{"inspect node-1"}},
+		"first verb":    {inspect, start{stage: inspect}, []string{"inspect node-1"}},
+		"under way":     {inspect, start{stage: inspect, waiting: true}, nil},
+		"clean failed":  {provide, start{stage: provide, unset: true, verbs: []string{"manage"}}, []string{"maintenance unset node-1", "manage node-1", "provide node-1"}},
+		"recovered":     {undeploy, start{stage: provide, unset: true, verbs: []string{"manage"}}, []string{"undeploy node-1"}},
+		"was under way": {undeploy, start{stage: deploy, waiting: true}, []string{"undeploy node-1"}},
+		"deploy": {deploy, start{stage: enrol}, []string{"set node-1 --instance-info image_source=file:///srv/debian.qcow2",
+			`deploy node-1 --config-drive {"meta_data":{"hostname":"web-1","public_keys":{"demo":"ssh-ed25519 AAAA demo"}}}`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := &server{m: &lab.Machine{MachineConfig: lab.MachineConfig{Name: "node-1"}}, hostname: "web-1", start: c.start}
+			all, err := d.commands(n, c.stage)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, args := range all {
+				text, ok := strings.CutPrefix(strings.Join(args, " "), "openstack baremetal node ")
+				if !ok {
+					t.Errorf("unexpected command %q", args)
+				}
+				got = append(got, text)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
