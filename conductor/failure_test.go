@@ -289,7 +289,11 @@ func TestAgentNeverCalls(t *testing.T) {
 				b.waits(m.id, "first call of the agent")
 				c.meddle(b, m)
 				p.stop()
-				b.boot("one", short)
+				p = b.boot("one", short)
+				if err := b.store.Signal(t.Context(), m.id, flow.EventHeartbeat); err != nil { // look now
+					t.Fatal(err)
+				}
+				p.Poke()
 			}
 			n := b.reaches(m.id, c.end)
 			wantWords(t, n.LastError, append(c.explain, "timed out after 150ms waiting for the first call of the agent on the machine")...)
