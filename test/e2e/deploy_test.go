@@ -88,6 +88,7 @@ func (s *site) deployThroughKills(n *node) {
 			return step["step"] == name || v["provision_state"] == "active"
 		}
 	}
+	seen := n.consoleSize()
 	for _, step := range []string{"deploy", "write_image", "prepare_instance_boot"} {
 		v := n.watch(bootTime, inStep(step))
 		if v["provision_state"] == "active" {
@@ -95,6 +96,9 @@ func (s *site) deployThroughKills(n *node) {
 		}
 		if step == "deploy" {
 			n.watch(time.Minute, func(v map[string]any) bool { return v["provision_state"] == "wait call-back" })
+		}
+		if step == "write_image" {
+			n.console(bootTime, `step=write_image percent=[1-9]`, seen) // in the middle of it
 		}
 		s.t.Logf("%s: kill -9 in step %s", n.name, step)
 		s.kill()

@@ -55,7 +55,7 @@ var layers = [][]string{
 	{"state", "flow", "driver", "agentapi", "config", "obs", "rpc"},
 	{"store", "bus", "driver/", "boot", "image", "network", "openstack", "console", "agent", "ramdisk", "lab"},
 	{"conductor", "api"},
-	{"cmd", "test", "bench"},
+	{"cmd", "demo", "test", "bench"},
 }
 
 // allowed are imports within a layer, with the reason.
