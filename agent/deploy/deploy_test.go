@@ -126,7 +126,7 @@ func TestWriteImage(t *testing.T) {
 	raw, qcow2, content := diskImage(t)
 	for name, tt := range map[string]struct{ file, format string }{"raw": {raw, "raw"}, "qcow2": {qcow2, "qcow2"}, "undeclared": {qcow2, ""}} {
 		t.Run(name, func(t *testing.T) {
-			r := start(t, filepath.Dir(raw), 200*mib)
+			r := start(t, filepath.Dir(raw), 90*mib)
 			info := agentapi.ImageInfo{ID: "img", URLs: []string{r.srv.URL + "/nowhere", r.srv.URL + "/" + filepath.Base(tt.file)}, DiskFormat: tt.format,
 				OSHashAlgo: "sha256", OSHashValue: sum(t, tt.file)}
 			text, err := r.write(t, info, drive(t))
@@ -149,7 +149,7 @@ func TestWriteImage(t *testing.T) {
 			if out := tool(t, "sgdisk", "-p", r.disk); !strings.Contains(out, "config-2") {
 				t.Error(out)
 			}
-			if !bytes.Contains(got[100*mib:], []byte("config drive config drive")) {
+			if !bytes.Contains(got[20*mib:], []byte("config drive config drive")) {
 				t.Error("no config drive on the disk")
 			}
 			hits := r.hits
@@ -182,24 +182,24 @@ func TestWriteRefuses(t *testing.T) {
 		text    string
 		touched bool // the disk may be changed
 	}{
-		"wrong checksum":     {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.OSHashValue = strings.Repeat("0", 64) }, "", ferric.CodeCorrupt, "checksum mismatch", true},
+		"wrong checksum":     {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.OSHashValue = strings.Repeat("0", 64) }, "", ferric.CodeCorrupt, "checksum mismatch", true},
 		"larger than disk":   {"i.qcow2", 8 * mib, nil, "", ferric.CodeNoSpace, "needs 16777216 bytes", false},
-		"backing file":       {"backing.qcow2", 200 * mib, nil, "", ferric.CodeCorrupt, "backing", false},
-		"declared otherwise": {"i.qcow2", 200 * mib, func(i *agentapi.ImageInfo) { i.DiskFormat = "raw" }, "", ferric.CodeCorrupt, "qcow2", false},
-		"no partitions":      {"noparts.raw", 200 * mib, nil, "", ferric.CodeInternal, "no usable partition table", true},
-		"not there":          {"gone.raw", 200 * mib, nil, "", ferric.CodeUnavailable, "404", false},
-		"bad config drive":   {"i.raw", 200 * mib, nil, "!!!", ferric.CodeInternal, "base64", false},
+		"backing file":       {"backing.qcow2", 90 * mib, nil, "", ferric.CodeCorrupt, "backing", false},
+		"declared otherwise": {"i.qcow2", 90 * mib, func(i *agentapi.ImageInfo) { i.DiskFormat = "raw" }, "", ferric.CodeCorrupt, "qcow2", false},
+		"no partitions":      {"noparts.raw", 90 * mib, nil, "", ferric.CodeInternal, "no usable partition table", true},
+		"not there":          {"gone.raw", 90 * mib, nil, "", ferric.CodeUnavailable, "404", false},
+		"bad config drive":   {"i.raw", 90 * mib, nil, "!!!", ferric.CodeInternal, "base64", false},
 		"no room for it":     {"i.raw", 20 * mib, nil, drive(t), ferric.CodeInternal, "no room", true},
-		"no checksum":        {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.OSHashAlgo, i.OSHashValue = "", "" }, "", ferric.CodeInvalid, "checksum is not available", false},
-		"half a checksum":    {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.OSHashAlgo = "" }, "", ferric.CodeInvalid, "together", false},
-		"md5":                {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.OSHashAlgo, i.OSHashValue = "md5", strings.Repeat("0", 32) }, "", ferric.CodeInvalid, "MD5", false},
-		"no id":              {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.ID = "" }, "", ferric.CodeInvalid, "'id'", false},
-		"no URL":             {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.URLs = nil }, "", ferric.CodeInvalid, "'urls'", false},
-		"file URL":           {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.URLs = []string{"file:///etc/passwd"} }, "", ferric.CodeInvalid, "http", false},
-		"partition image":    {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.ImageType = "partition" }, "", ferric.CodeInvalid, "partition images", false},
-		"half credentials":   {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.ServerAuthStrategy, i.ServerUser = "http_basic", "u" }, "", ferric.CodeInvalid, "image_server_password", false},
-		"odd strategy":       {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.ServerAuthStrategy = "magic" }, "", ferric.CodeInvalid, "magic", false},
-		"bad authorization":  {"i.raw", 200 * mib, func(i *agentapi.ImageInfo) { i.RequestAuthorization = "§" }, "", ferric.CodeInvalid, "base64", false},
+		"no checksum":        {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.OSHashAlgo, i.OSHashValue = "", "" }, "", ferric.CodeInvalid, "checksum is not available", false},
+		"half a checksum":    {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.OSHashAlgo = "" }, "", ferric.CodeInvalid, "together", false},
+		"md5":                {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.OSHashAlgo, i.OSHashValue = "md5", strings.Repeat("0", 32) }, "", ferric.CodeInvalid, "MD5", false},
+		"no id":              {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.ID = "" }, "", ferric.CodeInvalid, "'id'", false},
+		"no URL":             {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.URLs = nil }, "", ferric.CodeInvalid, "'urls'", false},
+		"file URL":           {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.URLs = []string{"file:///etc/passwd"} }, "", ferric.CodeInvalid, "http", false},
+		"partition image":    {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.ImageType = "partition" }, "", ferric.CodeInvalid, "partition images", false},
+		"half credentials":   {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.ServerAuthStrategy, i.ServerUser = "http_basic", "u" }, "", ferric.CodeInvalid, "image_server_password", false},
+		"odd strategy":       {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.ServerAuthStrategy = "magic" }, "", ferric.CodeInvalid, "magic", false},
+		"bad authorization":  {"i.raw", 90 * mib, func(i *agentapi.ImageInfo) { i.RequestAuthorization = "§" }, "", ferric.CodeInvalid, "base64", false},
 	}
 	_ = qcow2
 	for name, tt := range tests {
@@ -238,7 +238,7 @@ func TestWriteRefuses(t *testing.T) {
 		})
 	}
 	t.Run("checksum file", func(t *testing.T) {
-		r := start(t, dir, 200*mib)
+		r := start(t, dir, 90*mib)
 		if _, err := r.write(t, agentapi.ImageInfo{ID: "i", URLs: []string{r.srv.URL + "/i.raw"}, Checksum: r.srv.URL + "/sums"}, ""); err != nil {
 			t.Error(err)
 		}
@@ -247,7 +247,7 @@ func TestWriteRefuses(t *testing.T) {
 		if err := os.WriteFile(dir+"/drive", []byte(drive(t)), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		r := start(t, dir, 200*mib)
+		r := start(t, dir, 90*mib)
 		if _, err := r.write(t, agentapi.ImageInfo{ID: "i", URLs: []string{r.srv.URL + "/i.raw"}, Checksum: sum(t, raw), ConfigDrive: r.srv.URL + "/drive"}, ""); err != nil {
 			t.Fatal(err)
 		}
