@@ -188,8 +188,8 @@ func TestHold(t *testing.T) {
 			b.reaches(m.id, c.hold)
 			wantCode(t, b.try(m.id, "active"), ferric.CodeInvalid, `"active"`, string(c.hold), "abort, unhold")
 			p.kill()
-			b.boot("two") // a hold outlives conductors
 			bury(b, "one")
+			b.boot("two") // a hold outlives conductors
 			b.reaches(m.id, c.hold)
 			b.verb(m.id, "unhold")
 			b.reaches(m.id, c.end)

@@ -1,6 +1,8 @@
 package conductor_test
 
 import (
+	"io"
+	"log"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -342,7 +344,9 @@ func TestHeartbeatsAreChecked(t *testing.T) {
 		t.Run(name, func(t *testing.T) { wantCode(t, beat(c.change), ferric.CodeInvalid, c.words) })
 	}
 	b.waits(m.id, "first call of the agent") // nothing of this counted
-	server := httptest.NewTLSServer(nil)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
 	defer server.Close()
 	right := func(a *rpc.HeartbeatArgs) { a.AgentToken, a.CallbackURL = first.Token, server.URL }
 	if err := beat(right); err != nil {
