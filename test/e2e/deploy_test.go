@@ -48,17 +48,20 @@ func TestQEMUDeploy(t *testing.T) {
 		checkWiped(t, n)
 	}
 
+	seenBIOS, seenUEFI := bios.consoleSize(), uefi.consoleSize()
 	for i, n := range both {
 		image := []string{s.image.QCOW2, s.image.Raw}[i]
 		n.set(map[string]any{"/instance_info/image_source": "file://" + image})
 		n.verb("active", map[string]any{"configdrive": map[string]any{"meta_data": map[string]any{
 			"hostname": "deployed-" + n.name, "public_keys": map[string]any{"test": public}}}})
-		if n == bios {
-			s.deployThroughKills(n)
-		}
-		seen := n.consoleSize()
+	}
+	s.deployThroughKills(bios) // the other machine's deploy has to bear them, too
+	for _, n := range both {
 		n.until(deployTime, "active")
-		n.console(deployTime, `login: `, min(seen, n.consoleSize()))
+	}
+	bios.console(deployTime, `login: `, seenBIOS)
+	uefi.console(deployTime, `login: `, seenUEFI)
+	for _, n := range both {
 		s.checkLogin(n, key)
 	}
 
