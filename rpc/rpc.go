@@ -22,13 +22,13 @@ type Method string
 
 // The calls.
 const (
-	CreateNode    Method = "create_node"    // NodeArgs → ferric.Node
-	UpdateNode    Method = "update_node"    // NodeArgs → ferric.Node; CodeConflict: Version is not the stored one
-	DestroyNode   Method = "destroy_node"   // NodeRef → nothing
-	ValidateNode  Method = "validate_node"  // NodeRef → Validations
-	ChangePower   Method = "change_power"   // PowerArgs → nothing
-	Provision     Method = "provision"      // ProvisionArgs → nothing
-	BootDevice    Method = "boot_device"    // NodeRef → BootDeviceReply
+	CreateNode    Method = "create_node"   // NodeArgs → ferric.Node
+	UpdateNode    Method = "update_node"   // NodeArgs → ferric.Node; CodeConflict: Version is not the stored one
+	DestroyNode   Method = "destroy_node"  // NodeRef → nothing
+	ValidateNode  Method = "validate_node" // NodeRef → Validations
+	ChangePower   Method = "change_power"  // PowerArgs → nothing
+	Provision     Method = "provision"     // ProvisionArgs → nothing
+	BootDevice    Method = "boot_device"   // NodeRef → BootDeviceReply
 	SetBootDevice Method = "set_boot_device"
 	BootDevices   Method = "boot_devices" // NodeRef → []ferric.BootDevice
 	InjectNMI     Method = "inject_nmi"
