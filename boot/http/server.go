@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"ferric"
 	"ferric/boot"
 )
@@ -20,6 +22,7 @@ type Options struct {
 	Address      netip.AddrPort // address to listen on, of the provisioning network
 	StallTimeout time.Duration  // a client that takes less than 1 MiB, or the rest, in this time is cut off. Default 1 min.
 	StopTimeout  time.Duration  // time for requests under way when the server stops. Default 5 s.
+	MaxConns     int            // connections at a time; more wait. Default 1024.
 }
 
 func (o Options) defaults() Options {
@@ -28,6 +31,9 @@ func (o Options) defaults() Options {
 	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 5 * time.Second
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = 1024
 	}
 	return o
 }
@@ -77,8 +83,8 @@ func (s *Server) Listen(ctx context.Context) error {
 	if a := s.opts.Address; !a.Addr().Is4() || a.Addr().IsUnspecified() {
 		return ferric.Errorf(ferric.CodeInvalid, "boot http: address %s: must be one IPv4 address of this host and a port", a)
 	}
-	if s.opts.StallTimeout < time.Second || s.opts.StopTimeout < 0 {
-		return ferric.Errorf(ferric.CodeInvalid, "boot http: stall_timeout must be at least 1s, stop_timeout must not be negative")
+	if s.opts.StallTimeout < time.Second || s.opts.StopTimeout < 0 || s.opts.MaxConns < 1 {
+		return ferric.Errorf(ferric.CodeInvalid, "boot http: stall_timeout must be at least 1s, stop_timeout must not be negative, max_conns must be at least 1")
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp4", s.opts.Address.String())
@@ -87,7 +93,7 @@ func (s *Server) Listen(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.listener = l
+	s.listener = netutil.LimitListener(l, s.opts.MaxConns)
 	return nil
 }
 
