@@ -73,18 +73,19 @@ func (c *Conductor) bootRamdisk(purpose driver.NetworkPurpose, timeout time.Dura
 	}
 }
 
-// bootFailed reports whether a machine that was started has not come as far as an agent's lookup in the time that a boot may take, and if so makes
-// ready to start it anew: firmware and boot loaders give up, or hang, on a lost packet.
+// bootFailed reports whether a machine that was started has not come as far as an agent's heartbeat in the time that a boot may take, and if so makes
+// ready to start it anew: firmware and boot loaders give up, or hang, on a lost packet. An agent that never got the answer to its lookup has no
+// token, which is handed out once, and needs a new start, too.
 func (c *Conductor) bootFailed(ctx context.Context, t *driver.Task, at *rampUp) bool {
 	if c.BootRetryTimeout <= 0 || at.Phase != "started" || t.Flow.Now().Sub(at.Started) < c.BootRetryTimeout {
 		return false
 	}
 	s, err := t.Agent.Session(ctx)
-	if err != nil || !s.LookedUpAt.IsZero() || !s.LastHeartbeat.IsZero() {
+	if err != nil || !s.LastHeartbeat.IsZero() || t.Flow.Now().Sub(s.LookedUpAt) < c.BootRetryTimeout {
 		return false
 	}
 	*at = rampUp{Retries: at.Retries + 1}
-	text := "The ramdisk's agent did not look its node up within " + c.BootRetryTimeout.String() + "; the machine is started again"
+	text := "The ramdisk's agent did not call within " + c.BootRetryTimeout.String() + "; the machine is started again"
 	t.Log.Warn(text, "retries", at.Retries)
 	c.note(ctx, t.Node, ferric.EventProvisioning, ferric.SeverityError, text)
 	return true
