@@ -65,7 +65,11 @@ func (c *Conductor) bootRamdisk(purpose driver.NetworkPurpose, timeout time.Dura
 		if !s.LastHeartbeat.IsZero() {
 			return flow.Done(map[string]any{"agent_url": s.CallbackURL, "agent_version": s.Version}), nil
 		}
-		out, err := t.Flow.Wait(flow.EventHeartbeat, "the first call of the agent on the machine", 15*time.Second, timeout)
+		look := 15 * time.Second
+		if c.BootRetryTimeout > 0 {
+			look = min(look, c.BootRetryTimeout)
+		}
+		out, err := t.Flow.Wait(flow.EventHeartbeat, "the first call of the agent on the machine", look, timeout)
 		if err != nil {
 			return out, ferric.Errorf(ferric.ErrorCode(err), "%w. %s", err, c.bootAdvice(ctx, t, s))
 		}
