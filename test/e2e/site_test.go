@@ -181,23 +181,35 @@ func (s *site) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	}
 	got := make(chan result, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		ns, err := os.Open("/run/netns/" + s.lab.Name())
-		if err != nil {
-			got <- result{nil, err}
-			return
-		}
-		defer ns.Close()
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			got <- result{nil, err}
-			return
-		}
-		// Resolve and connect in this thread: an address needs no resolver, and the socket is made here.
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		conn, err := s.dialInside(ctx, network, addr)
 		got <- result{conn, err}
 	}()
 	r := <-got
 	return r.conn, r.err
+}
+
+// dialInside connects in a thread that visits the namespace meanwhile. A socket belongs to the namespace that it was made in.
+func (s *site) dialInside(ctx context.Context, network, addr string) (net.Conn, error) {
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	ns, err := os.Open("/run/netns/" + s.lab.Name())
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	runtime.LockOSThread()
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back == nil {
+		runtime.UnlockOSThread() // else the thread ends with the goroutine
+	}
+	return conn, err
 }
 
 // call makes a request to the API and returns the status and the answer. body may be nil.
