@@ -34,6 +34,7 @@ type machine struct {
 	deaf     bool // the agent does not call
 	deny     bool // the agent does not answer
 	occupied bool // the agent is at something else
+	stuck    bool // it does not turn on or off
 	stock    bool // the agent chooses the ids of commands itself, as ironic-python-agent does
 	steps    map[agentapi.StepKind][]agentapi.Step
 	found    *agentapi.Inventory

@@ -191,7 +191,12 @@ func (p labPower) SetPowerState(ctx context.Context, m *driver.Machine, target f
 	if err != nil {
 		return err
 	}
-	machine.set(target)
+	machine.mu.Lock()
+	stuck := machine.stuck
+	machine.mu.Unlock()
+	if !stuck {
+		machine.set(target)
+	}
 	return nil
 }
 
