@@ -109,7 +109,11 @@ func (d *demo) run(ctx context.Context) error {
 	if err := os.WriteFile(d.path(doneFile), nil, 0o644); err != nil {
 		return err
 	}
-	d.screen.say("\n%s", d.screen.style("1;32", fmt.Sprintf("Done in %s: two servers went from nothing to a login and back.", clock(time.Since(began)))))
+	text := "two servers went from nothing to a login and back"
+	if d.nodes[0].start.stage > enrol || d.nodes[1].start.stage > enrol {
+		text = "what an earlier run had begun is complete"
+	}
+	d.screen.say("\n%s", d.screen.style("1;32", fmt.Sprintf("Done in %s: %s.", clock(time.Since(began)), text)))
 	return nil
 }
 
@@ -181,7 +185,7 @@ func (d *demo) findBeginning(ctx context.Context) error {
 		case n.start.remove:
 			d.screen.say("  node %s is there from an earlier run and is enrolled anew", m.Name)
 		case have.ProvisionState != "":
-			d.screen.say("  node %s is there and %s: it goes on from here, with %q", m.Name, have.ProvisionState, n.start.stage.info().name)
+			d.screen.say("  node %s is there from an earlier run, in the state %q: it goes on from here", m.Name, have.ProvisionState)
 		}
 	}
 	return nil

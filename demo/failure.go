@@ -51,11 +51,11 @@ func (d *demo) report(err error) {
 	}
 	d.screen.settle()
 	d.screen.say("\n%s", d.screen.style("1;31", "FAILED: "+what))
-	d.screen.output(f.err.Error())
+	d.screen.output(d.short(f.err.Error()))
 	logs := []string{}
 	if tail := logTail(d.path("ferric.log"), reportLines); tail != "" {
 		d.screen.say("\nThe end of Ferric's log:")
-		d.screen.output(tail)
+		d.screen.output(d.short(tail))
 		logs = append(logs, d.shown("ferric.log"))
 	}
 	if d.lab != nil {
@@ -63,7 +63,7 @@ func (d *demo) report(err error) {
 			lines := readConsole(m.Log()).lines(reportLines)
 			if f.node == m.Name && len(lines) > 0 {
 				d.screen.say("\nThe end of %s's serial console:", m.Name)
-				d.screen.output(strings.Join(lines, "\n"))
+				d.screen.output(d.short(strings.Join(lines, "\n")))
 			}
 			if len(lines) > 0 {
 				logs = append(logs, d.relative(m.Log()))
@@ -78,6 +78,9 @@ func (d *demo) report(err error) {
 		d.screen.say("\nLogs: %s", strings.Join(logs, ", "))
 	}
 }
+
+// short makes paths below the current directory relative.
+func (d *demo) short(text string) string { return strings.ReplaceAll(text, d.cwd+"/", "") }
 
 // interrupted tells what Ctrl-C leaves behind.
 func (d *demo) interrupted() {

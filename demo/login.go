@@ -44,10 +44,12 @@ func (d *demo) login(ctx context.Context, n *server) error {
 	if err != nil {
 		return err
 	}
+	d.screen.show(progress{Node: n.m.Name, State: "logged in", Percent: -1, Elapsed: time.Since(began)})
+	d.screen.done(name, system)
 	switch {
-	case strings.TrimSpace(name) != n.hostname:
-		return fmt.Errorf("the host name is %q, want %q", strings.TrimSpace(name), n.hostname)
-	case !strings.Contains(system, "VERSION_ID=\"12\""):
+	case strings.TrimSpace(name.output) != n.hostname:
+		return fmt.Errorf("the host name is %q, want %q", strings.TrimSpace(name.output), n.hostname)
+	case !strings.Contains(system.output, "VERSION_ID=\"12\""):
 		return errors.New("the system is not Debian 12")
 	}
 	return nil
@@ -139,17 +141,16 @@ func (d *demo) sshCommand(ctx context.Context, n *server, command string) *exec.
 	return d.lab.Command(ctx, d.sshArgs(n, command)...)
 }
 
-// ssh runs a command on the server, shows it and what it says, and returns that.
-func (d *demo) ssh(ctx context.Context, n *server, command string) (string, error) {
+// ssh runs a command on the server.
+func (d *demo) ssh(ctx context.Context, n *server, command string) (ran, error) {
 	var problems bytes.Buffer
 	cmd := d.sshCommand(ctx, n, command)
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("ssh %s %s: %w: %s", n.m.Name, command, err, strings.TrimSpace(problems.String()))
+		return ran{}, fmt.Errorf("ssh %s %s: %w: %s", n.m.Name, command, err, strings.TrimSpace(problems.String()))
 	}
-	d.screen.done(commandLine(d.cwd, d.sshArgs(n, command)), string(out))
-	return string(out), nil
+	return ran{commandLine(d.cwd, d.sshArgs(n, command)), string(out)}, nil
 }
 
 // address finds the address that the server has, by its MAC address in the namespace's neighbour table. search: ask all

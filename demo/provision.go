@@ -270,7 +270,7 @@ func (d *demo) undeploy(ctx context.Context, n *server) error {
 func (d *demo) showPartitions(ctx context.Context, n *server) error {
 	args := []string{"partx", "--show", d.relative(n.m.Disk(0))}
 	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
-	d.screen.done(commandLine(d.cwd, args), string(out))
+	d.screen.done(ran{commandLine(d.cwd, args), string(out)})
 	if err != nil {
 		return fmt.Errorf("list the partitions: %w: %s", err, out)
 	}

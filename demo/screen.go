@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -72,9 +73,19 @@ func (s *screen) output(text string) {
 	}
 }
 
-// done shows a command together with what it wrote.
-func (s *screen) done(line, text string) {
-	s.say("%s\n%s", s.style("36", "$ "+line), indent(strings.TrimRight(text, " \n")))
+// ran is a command that has run.
+type ran struct{ line, output string }
+
+// done shows commands together with what they wrote, with nothing in between.
+func (s *screen) done(all ...ran) {
+	var parts []string
+	for _, r := range all {
+		parts = append(parts, s.style("36", "$ "+r.line))
+		if text := strings.TrimRight(r.output, " \n"); text != "" {
+			parts = append(parts, indent(text))
+		}
+	}
+	s.say("%s", strings.Join(parts, "\n"))
 }
 
 func indent(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }
@@ -107,6 +118,7 @@ func (s *screen) show(p progress) {
 	}
 	if _, ok := s.block[p.Node]; !ok {
 		s.names = append(s.names, p.Node)
+		slices.Sort(s.names)
 	}
 	s.block[p.Node] = p
 	s.erase()

@@ -26,15 +26,16 @@ func TestScreenWithoutTerminal(t *testing.T) {
 	p.State = "clean wait"
 	tick(1, p)
 	s.settle()
-	s.done("true", "fine\n")
+	s.done(ran{"hostname", "web-1\n"}, ran{"true", ""})
 	want := `
 == Clean
 $ openstack baremetal node provide node-1
   node-1  cleaning        0s
   node-1  cleaning        0s
   node-1  clean wait      0s
+$ hostname
+  web-1
 $ true
-  fine
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
@@ -46,8 +47,8 @@ func TestScreenOnTerminal(t *testing.T) {
 	s := &screen{out: &b, now: time.Now, width: func() int { return 60 }}
 	one := progress{Node: "node-1", State: "cleaning", Percent: -1, Console: "\U0001F427 boots"}
 	two := progress{Node: "node-2", State: "cleaning", Percent: -1}
-	s.show(one)
 	s.show(two)
+	s.show(one)
 	s.say("above")
 	one.State = "available"
 	s.show(one)

@@ -37,7 +37,7 @@ func (d *demo) buildRamdisk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.screen.output(strings.ReplaceAll(text, d.cwd+"/", ""))
+	d.screen.output(d.short(text))
 	return os.WriteFile(stamp, []byte(sum), 0o644)
 }
 
@@ -110,7 +110,8 @@ func (d *demo) buildImage(ctx context.Context) error {
 		return err
 	}
 	have, err := os.ReadFile(d.image + ".sha256")
-	if err != nil || !strings.HasPrefix(string(have), image.QCOW2SHA256) || !exist(d.image) {
+	copied, statErr := os.Stat(d.image)
+	if err != nil || statErr != nil || copied.Size() != info.Size() || !strings.HasPrefix(string(have), image.QCOW2SHA256) {
 		// The checksum is copied last, so a copy that was interrupted is not taken for whole.
 		if err := os.RemoveAll(d.image + ".sha256"); err != nil {
 			return err
