@@ -92,6 +92,9 @@ func New(c Config, d Deps) (*Conductor, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	if err := d.Drivers.Check(); err != nil {
+		return nil, err
+	}
 	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), powerFails: map[string]int{}}
 	hooks, err := selectHooks(c.InspectionHooks)
 	if err != nil {

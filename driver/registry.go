@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -104,6 +105,40 @@ func (r *Registry) Complete(n *ferric.Node) error {
 	return nil
 }
 
+// Check finds implementations that do not have the methods of their kind: a defect of the program, to be found at its start.
+func (r *Registry) Check() error {
+	for _, kind := range slices.Sorted(maps.Keys(r.Implementations)) {
+		for _, name := range slices.Sorted(maps.Keys(r.Implementations[kind])) {
+			if !fits(kind, r.Implementations[kind][name]) {
+				return ferric.Errorf(ferric.CodeInternal, "the %s implementation %q lacks methods that its kind must have", kind, name)
+			}
+		}
+	}
+	return nil
+}
+
+func fits(kind ferric.InterfaceKind, impl Interface) (ok bool) {
+	switch kind {
+	case ferric.KindPower:
+		_, ok = impl.(Power)
+	case ferric.KindManagement:
+		_, ok = impl.(Management)
+	case ferric.KindBoot:
+		_, ok = impl.(Boot)
+	case ferric.KindNetwork:
+		_, ok = impl.(Network)
+	case ferric.KindDeploy:
+		_, ok = impl.(Deploy)
+	case ferric.KindInspect:
+		_, ok = impl.(Inspect)
+	case ferric.KindStorage:
+		_, ok = impl.(Storage)
+	default: // a kind whose core has nothing to do yet, or that machines may lack
+		ok = impl != nil
+	}
+	return ok
+}
+
 // Set is the interfaces of one node, composed.
 type Set struct {
 	byKind map[ferric.InterfaceKind]Interface
@@ -125,8 +160,8 @@ func (r *Registry) Compose(n *ferric.Node) (*Set, error) {
 // Get returns the implementation of a kind.
 func (s *Set) Get(kind ferric.InterfaceKind) Interface { return s.byKind[kind] }
 
-// Power returns the node's power interface. The methods below do the same for the other kinds; Complete and the registry's
-// test see to it that each has the right type.
+// Power returns the node's power interface. The methods below do the same for the other kinds; Registry.Check sees to it that each has
+// the right type.
 func (s *Set) Power() Power           { return s.byKind[ferric.KindPower].(Power) }
 func (s *Set) Management() Management { return s.byKind[ferric.KindManagement].(Management) }
 func (s *Set) Boot() Boot             { return s.byKind[ferric.KindBoot].(Boot) }
