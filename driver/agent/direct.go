@@ -94,16 +94,22 @@ func (d *Direct) Validate(_ context.Context, m *driver.Machine) error {
 	if t, ok := m.Node.InstanceInfo["image_type"]; ok && t != "whole-disk" && t != "whole-disk-image" {
 		return ferric.Errorf(ferric.CodeUnsupported, "instance_info: image_type %v is not supported; whole-disk images are", t)
 	}
-	if hints, ok := m.Node.Properties["root_device"]; ok {
-		asMap, ok := hints.(map[string]any)
-		if !ok {
-			return ferric.Errorf(ferric.CodeInvalid, "properties: root_device must be an object of hints, such as {\"serial\": \"…\"}")
-		}
-		if _, err := agentapi.ParseHints(asMap); err != nil {
-			return ferric.Errorf(ferric.CodeInvalid, "properties: root_device: %w", err)
+	for where, fields := range map[string]map[string]any{"properties": m.Node.Properties, "instance_info": m.Node.InstanceInfo} {
+		if err := checkHints(fields["root_device"]); err != nil {
+			return ferric.Errorf(ferric.CodeInvalid, "%s: root_device: %w", where, err)
 		}
 	}
 	return nil
+}
+
+// checkHints checks root device hints; nil is none.
+func checkHints(v any) error {
+	hints, ok := v.(map[string]any)
+	if !ok && v != nil {
+		return ferric.Errorf(ferric.CodeInvalid, "must be an object of hints, such as {\"serial\": \"…\"}")
+	}
+	_, err := agentapi.ParseHints(hints)
+	return err
 }
 
 // UsesRamdisk implements driver.Deploy.
