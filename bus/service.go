@@ -144,8 +144,9 @@ func (s *Service) take(m *nats.Msg, running *sync.WaitGroup) {
 		return
 	}
 	running.Go(func() {
-		defer func() { <-s.slots }()
-		s.handle(m)
+		resp, err := s.handle(m)
+		<-s.slots // before the answer: whoever has it may call again at once
+		s.answer(m, resp, err)
 	})
 }
 
@@ -161,20 +162,17 @@ func (s *Service) refuseRest() {
 	}
 }
 
-func (s *Service) handle(m *nats.Msg) {
+// handle runs the handler. A panic becomes an error.
+func (s *Service) handle(m *nats.Msg) (resp any, err error) {
 	ctx, cancel := context.WithTimeout(s.ctx, timeoutOf(m.Header, s.b.cfg.CallTimeout))
 	defer cancel()
 	ctx = obs.WithRequestID(ctx, m.Header.Get(headerRequestID))
-	var (
-		resp any
-		err  error
-	)
 	if !s.b.protect(ctx, "handler", s.subject, func() {
 		resp, err = s.handler(ctx, &Request{Subject: s.b.short(m.Subject), Data: m.Data})
 	}) {
 		resp, err = nil, ferric.Errorf(ferric.CodeInternal, "%s: the handler crashed; the log of the serving process has the reason", s.subject)
 	}
-	s.answer(m, resp, err)
+	return resp, err
 }
 
 // answer sends the outcome of a request. What cannot be sent is turned into an error that can.
