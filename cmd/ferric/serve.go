@@ -94,48 +94,52 @@ type part struct {
 }
 
 // newService opens the database and the bus and sets up the roles. What it opened is closed again when it fails.
-func newService(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *service, err error) {
-	s = &service{cfg: cfg, log: log, metrics: newMetrics(), health: &obs.Health{}}
+func newService(ctx context.Context, cfg *config.Config, log *slog.Logger) (*service, error) {
+	s := &service{cfg: cfg, log: log, metrics: newMetrics(), health: &obs.Health{}}
 	s.closers = append(s.closers, func() error { s.health.Close(); return nil })
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
+	if err := s.setUp(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// setUp opens what the service needs, and adds its parts.
+func (s *service) setUp(ctx context.Context) (err error) {
+	cfg, log := s.cfg, s.log
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return nil, ferric.Errorf(ferric.CodeInternal, "data_dir: %w", err)
+		return ferric.Errorf(ferric.CodeInternal, "data_dir: %w", err)
 	}
 	if s.store, err = store.Open(ctx, storeConfig(cfg), log); err != nil {
-		return nil, err
+		return err
 	}
 	s.closers = append(s.closers, s.store.Close)
 	if _, err := s.health.Add("database", healthTimeout, s.store.Ping); err != nil {
-		return nil, err
+		return err
 	}
 	if s.bus, err = bus.Open(ctx, busConfig(cfg), log); err != nil {
-		return nil, err
+		return err
 	}
 	s.closers = append(s.closers, s.bus.Close)
 	if _, err := s.health.Add("bus", healthTimeout, s.bus.Check); err != nil {
-		return nil, err
+		return err
 	}
 
 	calls := newCalls(s.store, s.bus, cfg.Conductor.HeartbeatTimeout)
 	rest, err := s.setUpAPI(calls)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if cfg.HasRole("conductor") {
 		if err := s.setUpConductor(ctx, rest); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if cfg.HasRole("api") {
 		if err := s.listenAPI(ctx, rest); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 func storeConfig(cfg *config.Config) store.Config {
