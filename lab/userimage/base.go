@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // content makes the root file system and says how its disk is made.
@@ -23,20 +26,23 @@ func content(ctx context.Context, r Recipe, o Options, work string, t tree, step
 	if r.Variant == Tiny {
 		return tinyFormat, arrangeTiny(ctx, r, unpacked, t)
 	}
-	if err := arrangeDebian(t); err != nil {
+	f := debianFormat
+	id := uuid.NewString()
+	f.mkfs = append(slices.Clone(f.mkfs), "-U", id)
+	if err := arrangeDebian(t, id); err != nil {
 		return format{}, err
 	}
 	if r.Password == "" {
-		return debianFormat, nil
+		return f, nil
 	}
-	return debianFormat, runInput(ctx, "root:"+r.Password+"\n", "chroot", t.root, "chpasswd")
+	return f, runInput(ctx, "root:"+r.Password+"\n", "chroot", t.root, "chpasswd")
 }
 
 // base unpacks what Debian's packages bring: from an archive in the cache that other recipes with the same packages may
 // have made, or by mmdebstrap.
 func base(ctx context.Context, r Recipe, o Options, work string, t tree, step func(string)) error {
 	hash := sha256.New()
-	err := json.NewEncoder(hash).Encode([]any{r.Variant, r.Suite, r.Mirror, r.packages(), initramfsConf, initramfsHook, baseVersion})
+	err := json.NewEncoder(hash).Encode([]any{r.Variant, r.Suite, r.Mirror, r.packages(), initramfsConf, baseVersion})
 	if err != nil {
 		return err
 	}

@@ -190,6 +190,6 @@ func writeBIOSBoot(image string, boot, core []byte) error {
 }
 
 // grubConfig is the menu: one entry, started at once.
-func grubConfig(kernel, initrd, options string) string {
-	return fmt.Sprintf(grubMenu, kernel, options, initrd)
+func grubConfig(kernel, initrd, root, options string) string {
+	return fmt.Sprintf(grubMenu, kernel, root, options, initrd)
 }

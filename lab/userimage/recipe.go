@@ -42,7 +42,7 @@ type Recipe struct {
 var guest embed.FS
 
 // recipeVersion changes when the code changes what an image holds; the files in guest count by themselves.
-const recipeVersion = 1
+const recipeVersion = 2
 
 var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
 
@@ -115,7 +115,11 @@ func (r Recipe) packages() []string {
 	if r.Variant == Tiny {
 		return []string{kernel, "busybox-static", "dropbear-bin", "base-files"}
 	}
-	return append([]string{kernel, "systemd-sysv", "udev", "kmod", "openssh-server", "iproute2", "iputils-ping", "netbase", "sudo", "zstd"}, r.Packages...)
+	initramfs := "tiny-initramfs"
+	if r.Kernel == GenericKernel {
+		initramfs = "initramfs-tools"
+	}
+	return append([]string{kernel, initramfs, "systemd-sysv", "udev", "kmod", "openssh-server", "iproute2", "iputils-ping", "netbase", "sudo", "zstd"}, r.Packages...)
 }
 
 // CacheDir is where images are kept: $FERRIC_CACHE, or "ferric" in the user's cache directory.

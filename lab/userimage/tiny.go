@@ -72,7 +72,7 @@ func arrangeTiny(ctx context.Context, r Recipe, from, to tree) error {
 	if e.err == nil {
 		e.err = e.write("etc/shadow", "root:"+shadow+":19000:0:99999:7:::\n", 0o600)
 	}
-	e.file("boot/grub/grub.cfg", grubConfig("/boot/vmlinuz", "/boot/initrd", "quiet"))
+	e.file("boot/grub/grub.cfg", grubConfig("/boot/vmlinuz", "/boot/initrd", "LABEL=rootfs", "quiet"))
 	if e.err == nil {
 		e.err = tinyInitramfs(ctx, from, modules, filepath.Join(filepath.Dir(to.root), "initramfs"), to.path("boot/initrd"))
 	}
