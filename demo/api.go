@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ferric"
+	"ferric/flow"
 )
 
 // endpoint is where Ferric's API is, inside the lab's namespace: the default of ferric serve.
@@ -77,13 +78,15 @@ type node struct {
 // operation is what the demo looks at in an operation.
 type operation struct {
 	ID          string  `json:"id"`
+	Status      string  `json:"status"`
 	EndedAt     *string `json:"ended_at"`
 	CurrentStep *int    `json:"current_step"`
 	WaitingFor  *struct {
 		What string `json:"what"`
 	} `json:"waiting_for"`
 	Steps []struct {
-		Step string `json:"step"`
+		Step    string `json:"step"`
+		CleanUp bool   `json:"clean_up"` // run after a failure only
 	} `json:"steps"`
 }
 
@@ -91,6 +94,9 @@ type operation struct {
 func (o operation) step() (name, waits string) {
 	if o.EndedAt != nil || o.CurrentStep == nil || *o.CurrentStep < 0 || *o.CurrentStep >= len(o.Steps) {
 		return "", ""
+	}
+	if s := o.Steps[*o.CurrentStep]; s.CleanUp && flow.Status(o.Status) != flow.Failing {
+		return "", "" // about to be passed over
 	}
 	if o.WaitingFor != nil {
 		waits = o.WaitingFor.What

@@ -21,11 +21,13 @@ import (
 
 func TestOperationStep(t *testing.T) {
 	for name, c := range map[string]struct{ answer, step, waits string }{
-		"running":  {`{"current_step": 1, "steps": [{"step": "a"}, {"step": "write_image"}]}`, "write_image", ""},
-		"waiting":  {`{"current_step": 0, "waiting_for": {"what": "the agent"}, "steps": [{"step": "a"}]}`, "a", "the agent"},
-		"ended":    {`{"current_step": 0, "ended_at": "2026-01-01T00:00:00+00:00", "steps": [{"step": "a"}]}`, "", ""},
-		"none":     {`{"current_step": null, "steps": []}`, "", ""},
-		"no steps": {`{"current_step": 3}`, "", ""},
+		"running":     {`{"current_step": 1, "steps": [{"step": "a"}, {"step": "write_image"}]}`, "write_image", ""},
+		"waiting":     {`{"current_step": 0, "waiting_for": {"what": "the agent"}, "steps": [{"step": "a"}]}`, "a", "the agent"},
+		"ended":       {`{"current_step": 0, "ended_at": "2026-01-01T00:00:00+00:00", "steps": [{"step": "a"}]}`, "", ""},
+		"passed over": {`{"status": "running", "current_step": 0, "steps": [{"step": "collect_logs", "clean_up": true}]}`, "", ""},
+		"cleans up":   {`{"status": "failing", "current_step": 0, "steps": [{"step": "collect_logs", "clean_up": true}]}`, "collect_logs", ""},
+		"none":        {`{"current_step": null, "steps": []}`, "", ""},
+		"no steps":    {`{"current_step": 3}`, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var op operation

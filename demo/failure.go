@@ -94,7 +94,7 @@ func wasInterrupted(ctx context.Context, err error) bool {
 }
 
 // dull are the lines of Ferric's log that the demo's own looking brings about.
-var dull = regexp.MustCompile(` msg=request .* method=GET .* status=[23]`)
+var dull = regexp.MustCompile(` msg=request .* method=GET .* status=(2|3|404)`)
 
 // logTail returns the last lines of a file that are not dull, "" if there are none.
 func logTail(path string, lines int) string {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"ferric"
 	"ferric/lab"
 	"ferric/lab/userimage"
 )
@@ -183,18 +184,23 @@ func (d *demo) setUpLab(ctx context.Context) error {
 }
 
 // forgetLost makes Ferric forget nodes whose servers are gone, with the host's restart or `ferric lab down`: what it
-// was doing with them cannot be carried on.
+// was doing with them cannot be carried on. What is left of a lab without its network is removed.
 func (d *demo) forgetLost(ctx context.Context) error {
-	if l, err := lab.Open(d.name, d.path("lab")); err == nil && l.Status().Namespace {
+	left, err := lab.Open(d.name, d.path("lab"))
+	if err == nil && left.Status().Namespace {
 		return nil
 	}
 	if _, err := stopService(ctx, d.path("data")); err != nil {
 		return err
 	}
-	if !exist(d.path("lab", "lab.json")) {
-		if err := d.orphans(ctx); err != nil {
-			return err
-		}
+	switch {
+	case ferric.IsCode(err, ferric.CodeNotFound):
+		err = d.orphans(ctx)
+	case err == nil:
+		_, err = left.Down(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	return d.forget()
 }
