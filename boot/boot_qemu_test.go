@@ -82,3 +82,34 @@ func TestQEMURamdisk(t *testing.T) {
 		})
 	}
 }
+
+// TestQEMUMissingKernel boots machines whose kernel is not there: they must say so, try again and start over, and not
+// stop at a prompt that nobody sees.
+func TestQEMUMissingKernel(t *testing.T) {
+	needQEMU(t)
+	tests := map[string]struct {
+		flavor boot.Flavor
+		qemu   qemuOptions
+		tries  int
+	}{
+		"bios pxe":  {boot.FlavorPXE, qemuOptions{}, 1},
+		"bios ipxe": {boot.FlavorIPXE, qemuOptions{}, 5},
+		"uefi pxe":  {boot.FlavorPXE, qemuOptions{uefi: true}, 5},
+		"uefi ipxe": {boot.FlavorIPXE, qemuOptions{uefi: true}, 5},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStack(t, stackOptions{machine: func() dhcp.Machine { return dhcp.Machine{NodeUUID: nodeUUID, Boot: tt.flavor} }})
+			cfg := boot.Config{NodeUUID: nodeUUID, MACs: []string{nodeMAC}, Flavor: tt.flavor, Mode: boot.ModeRamdisk,
+				Kernel: "images/kernel", Initrd: "images/initrd", Cmdline: testCmdline}
+			if err := s.pub.Publish(t.Context(), cfg); err != nil {
+				t.Fatal(err)
+			}
+			s.start(t, tt.qemu, "", 5*time.Minute)
+			t.Logf("timeline:\n%s", s.tl)
+			if got := strings.Count(s.tl.String(), "path=/images/kernel"); got != tt.tries {
+				t.Errorf("the machine asked for its kernel %d times before it restarted, want %d", got, tt.tries)
+			}
+		})
+	}
+}

@@ -201,7 +201,8 @@ type qemuOptions struct {
 	extra  []string // more arguments
 }
 
-// start powers a machine on and waits until its serial console says want; it returns the console's text.
+// start powers a machine on and waits until its serial console says want, or until it restarts or goes off if want is
+// empty; it returns the console's text.
 func (s *stack) start(t *testing.T, o qemuOptions, want string, limit time.Duration) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -215,7 +216,6 @@ func (s *stack) start(t *testing.T, o qemuOptions, want string, limit time.Durat
 	args := []string{"qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", "512",
 		"-nodefaults", "-display", "none", "-vga", "std", "-no-reboot",
 		"-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no", "-device", nic,
-		"-qmp", "unix:" + filepath.Join(s.dir, "qmp.sock") + ",server=on,wait=off",
 		"-serial", "file:" + serial}
 	if o.uefi {
 		vars := filepath.Join(s.dir, "vars.fd")
@@ -247,7 +247,7 @@ func (s *stack) start(t *testing.T, o qemuOptions, want string, limit time.Durat
 	exited := make(chan struct{})
 	go func() { cmd.Wait(); close(exited) }()
 	defer func() { cancel(); <-exited }()
-	marks := []string{"Linux version", "EFI stub", "FERRIC-INIT", want}
+	marks := []string{"EFI stub", "Linux version", "FERRIC-INIT", localMark}
 	for {
 		text, _ := os.ReadFile(serial)
 		marks = slicesDelete(marks, func(m string) bool {
@@ -257,7 +257,7 @@ func (s *stack) start(t *testing.T, o qemuOptions, want string, limit time.Durat
 			s.tl.add("serial: %s", m)
 			return true
 		})
-		if bytes.Contains(text, []byte(want)) {
+		if want != "" && bytes.Contains(text, []byte(want)) {
 			line := text[bytes.Index(text, []byte(want)):]
 			if bytes.ContainsAny(line, "\n") || !strings.HasPrefix(want, "FERRIC-INIT") {
 				return string(text)
@@ -265,7 +265,7 @@ func (s *stack) start(t *testing.T, o qemuOptions, want string, limit time.Durat
 		}
 		select {
 		case <-exited:
-			if text, _ := os.ReadFile(serial); bytes.Contains(text, []byte(want)) {
+			if text, _ := os.ReadFile(serial); bytes.Contains(text, []byte(want)) && ctx.Err() == nil {
 				return string(text)
 			}
 			t.Fatalf("QEMU ended before the console said %q\nQEMU: %s\ntimeline:\n%s\nconsole:\n%s", want, out.String(), s.tl, text)

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"ferric"
 	"ferric/boot"
 )
@@ -93,7 +91,7 @@ func (s *Server) Listen(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.listener = netutil.LimitListener(l, s.opts.MaxConns)
+	s.listener = &limitListener{TCPListener: l.(*net.TCPListener), slots: make(chan struct{}, s.opts.MaxConns), closed: make(chan struct{})}
 	return nil
 }
 

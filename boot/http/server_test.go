@@ -323,3 +323,34 @@ func TestListenErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestMaxConns fills the only place with an idle connection: the next client has to wait until it is gone.
+func TestMaxConns(t *testing.T) {
+	base := start(t, http.Options{MaxConns: 1}, boot.Tree{fstest.MapFS{"a": {Data: []byte("a")}}}, nil, nil)
+	first, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(first, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := first.Read(make([]byte, 1)); err != nil { // it has the place now
+		t.Fatal(err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		resp, err := stdhttp.Get(base + "/a")
+		if err == nil {
+			resp.Body.Close()
+		}
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		t.Errorf("a second connection was served beside the first: %v", err)
+		return
+	case <-time.After(200 * time.Millisecond):
+	}
+	first.Close()
+	if err := <-got; err != nil {
+		t.Errorf("after the first had gone: %v", err)
+	}
+}

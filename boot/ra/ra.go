@@ -151,18 +151,22 @@ func (s *Sender) read(ctx context.Context, p *ipv6.PacketConn, asked chan<- stru
 
 func (s *Sender) send(ctx context.Context, p *ipv6.PacketConn, asked <-chan struct{}) {
 	msg := advertisement(s.ifi.HardwareAddr, s.ifi.MTU, s.opts.Prefix)
-	to := &net.IPAddr{IP: allNodes.AsSlice(), Zone: s.ifi.Name}
+	to, via := &net.IPAddr{IP: allNodes.AsSlice()}, &ipv6.ControlMessage{IfIndex: s.ifi.Index}
 	tick := time.NewTicker(s.opts.Interval)
 	defer tick.Stop()
-	warned := false
+	failed := 0
 	for {
 		// The source is the interface's link-local address. It is missing for the first seconds after the interface
 		// comes up, and for good where IPv6 is off.
-		_, err := p.WriteTo(msg, nil, to)
-		if err != nil && ctx.Err() == nil && !warned {
-			s.log.WarnContext(ctx, "router advertisement not sent; tried again every second", "interface", s.ifi.Name, "error", err)
+		_, err := p.WriteTo(msg, via, to)
+		switch {
+		case err == nil:
+			failed = 0
+		case ctx.Err() == nil:
+			if failed++; failed == 10 {
+				s.log.WarnContext(ctx, "router advertisements cannot be sent; tried again every second", "interface", s.ifi.Name, "error", err)
+			}
 		}
-		warned = err != nil
 		if !pause(ctx, time.Second) {
 			return
 		}
