@@ -58,7 +58,7 @@ func TestQEMURamdisk(t *testing.T) {
 				o.machine = func() dhcp.Machine {
 					m := dhcp.Machine{NodeUUID: nodeUUID, Boot: tt.flavor}
 					if tt.first != "" && !strings.Contains(s.tl.String(), "transfer\" file="+tt.first) {
-						m.BootFile = tt.first
+						m.BootFile, m.Script = tt.first, tt.first
 					}
 					return m
 				}

@@ -52,8 +52,8 @@ type Config struct {
 	Cmdline string `json:"cmdline,omitempty"`
 }
 
-// Normalize returns a copy of c with its MACs in canonical form, sorted and without duplicates, or a CodeInvalid error
-// that names the field which is wrong and how to put it right.
+// Normalize returns a copy of c with its MACs in canonical form, sorted and without duplicates, and its command line
+// with single spaces; or a CodeInvalid error that names the field which is wrong and how to put it right.
 func (c Config) Normalize() (Config, error) {
 	if !validID(c.NodeUUID) {
 		return Config{}, ferric.Errorf(ferric.CodeInvalid, "boot configuration: node_uuid %q: must be 1 to 64 letters, digits or hyphens", c.NodeUUID)
@@ -88,6 +88,7 @@ func (c Config) Normalize() (Config, error) {
 	if err := c.checkMode(); err != nil {
 		return Config{}, err
 	}
+	c.Cmdline = strings.Join(strings.Fields(c.Cmdline), " ")
 	return c, nil
 }
 

@@ -56,15 +56,18 @@ func (h *Handler) bootFile(c client, m Machine, known bool) string {
 	if m.Boot == "" || c.prog == programOS {
 		return ""
 	}
+	if c.prog == programIPXE && m.Boot == boot.FlavorIPXE {
+		// Never BootFile, which may be an iPXE: it would load itself for ever.
+		switch {
+		case m.Script != "":
+			return m.Script
+		case known:
+			return h.opts.Site.URL(boot.ScriptPath(c.mac))
+		}
+		return h.opts.Site.URL(boot.ScriptPath(""))
+	}
 	file := m.BootFile
 	if file == "" {
-		if c.prog == programIPXE && m.Boot == boot.FlavorIPXE {
-			mac := c.mac
-			if !known {
-				mac = ""
-			}
-			return h.opts.Site.URL(boot.ScriptPath(mac))
-		}
 		file = h.files[m.Boot][c.arch]
 		if past := withoutShim[file]; past != "" && c.ipxe {
 			file = past

@@ -64,6 +64,8 @@ func TestBootFile(t *testing.T) {
 		"iPXE, broken option 175":  {macIPXE, append(biosIPXE[:3:3], withBytes(175, 23, 200, 1)), nil, "undionly.kpxe"},
 		"file of its own":          {macFile, uefiPXE, nil, "special.efi"},
 		"file of its own, http":    {macFile, uefiHTTP, nil, "http://192.0.2.1:8080/special.efi"},
+		"file of its own, iPXE":    {macScript, uefiPXE, nil, "my-ipxe.efi"},
+		"script of its own":        {macScript, uefiIPXE, nil, "http://192.0.2.9/my.ipxe"},
 		"discovery, bios":          {macUnknown, biosPXE, pxeDiscovery, "lpxelinux.0"},
 		"discovery, iPXE":          {macUnknown, biosIPXE, ipxeDiscovery, "http://192.0.2.1:8080/ipxe/default/boot.ipxe"},
 		"discovery, known machine": {macIPXE, biosIPXE, pxeDiscovery, script(macIPXE)},

@@ -193,8 +193,25 @@ func (x *exchange) nak(why string) {
 // finish adds the boot file and routes the reply.
 func (x *exchange) finish(resp *dhcpv4.DHCPv4, file string) {
 	x.h.setBoot(x.req, resp, x.c, file)
+	fit(resp, x.req)
 	x.res.BootFile = file
 	x.res.Outcome, x.res.Reply = OutcomeAnswered, x.h.route(x.req, resp, x.in)
+}
+
+// fit leaves out what a machine can do without, if the reply would be longer than it takes: what option 57 says, at
+// least 576 bytes with the IP and UDP headers (RFC 2131 section 2).
+func fit(resp, req *dhcpv4.DHCPv4) {
+	const headers, least = 28, 576
+	limit := least
+	if n, err := req.MaxMessageSize(); err == nil && n > least {
+		limit = int(n)
+	}
+	for _, code := range []dhcpv4.OptionCode{dhcpv4.OptionNTPServers, dhcpv4.OptionDomainName, dhcpv4.OptionHostName, dhcpv4.OptionTFTPServerName, dhcpv4.OptionClientMachineIdentifier} {
+		if len(resp.ToBytes())+headers <= limit {
+			return
+		}
+		resp.Options.Del(code)
+	}
 }
 
 // validHostname reports whether name is one to give to a machine: letters, digits, hyphens and dots.

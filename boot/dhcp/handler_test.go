@@ -26,6 +26,7 @@ const (
 	macOther   = "52:54:00:00:00:05"
 	macBroken  = "52:54:00:00:00:06"
 	macFile    = "52:54:00:00:00:07"
+	macScript  = "52:54:00:00:00:08"
 	macUnknown = "52:54:00:00:00:99"
 	server     = "192.0.2.1"
 	broadcast  = "255.255.255.255:68"
@@ -46,12 +47,13 @@ func (m machines) Lookup(_ context.Context, mac string) (dhcp.Machine, error) {
 
 func directory() machines {
 	return machines{
-		macKnown: {NodeUUID: "known", Hostname: "metal-one"},
-		macPXE:   {NodeUUID: "pxe", Boot: boot.FlavorPXE},
-		macIPXE:  {NodeUUID: "ipxe", Boot: boot.FlavorIPXE},
-		macFixed: {NodeUUID: "fixed", Fixed: netip.MustParseAddr("192.0.2.5"), Hostname: "bad host\n"},
-		macOther: {NodeUUID: "other"},
-		macFile:  {NodeUUID: "file", Boot: boot.FlavorPXE, BootFile: "special.efi"},
+		macKnown:  {NodeUUID: "known", Hostname: "metal-one"},
+		macPXE:    {NodeUUID: "pxe", Boot: boot.FlavorPXE},
+		macIPXE:   {NodeUUID: "ipxe", Boot: boot.FlavorIPXE},
+		macFixed:  {NodeUUID: "fixed", Fixed: netip.MustParseAddr("192.0.2.5"), Hostname: "bad host\n"},
+		macOther:  {NodeUUID: "other"},
+		macFile:   {NodeUUID: "file", Boot: boot.FlavorPXE, BootFile: "special.efi"},
+		macScript: {NodeUUID: "script", Boot: boot.FlavorIPXE, BootFile: "my-ipxe.efi", Script: "http://192.0.2.9/my.ipxe"},
 	}
 }
 
@@ -395,5 +397,33 @@ func TestIdentifiersComeBack(t *testing.T) {
 	}
 	if res := newRig(t, nil).handle(macKnown, dhcpv4.MessageTypeDiscover, dhcpv4.WithBroadcast(true)); res.Reply.To.String() != broadcast || res.Reply.HW != nil {
 		t.Errorf("a machine that asks for broadcast is answered at %s", res.Reply.To)
+	}
+}
+
+// TestSize gives a machine more settings than a small client's buffer holds: the least important are left out.
+func TestSize(t *testing.T) {
+	r := newRig(t, func(o *dhcp.Options) {
+		o.Networks[0].Domain = strings.Repeat("d", 128)
+		o.Networks[0].NTP = []netip.Addr{netip.MustParseAddr(server)}
+	})
+	id := withBytes(61, []byte(strings.Repeat("i", 200))...)
+	size := func(n uint16) mod { return dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(n)) }
+	for name, tt := range map[string]struct {
+		mods   []mod
+		limit  int
+		domain bool
+	}{
+		"unsaid": {nil, 576, false}, "small": {[]mod{size(576)}, 576, false}, "smaller than allowed": {[]mod{size(100)}, 576, false}, "large": {[]mod{size(1500)}, 1500, true},
+	} {
+		p := r.handle(macPXE, dhcpv4.MessageTypeDiscover, append(append(biosPXE[:2:2], id), tt.mods...)...).Reply.Packet
+		if n := len(p.ToBytes()) + 28; n > tt.limit {
+			t.Errorf("%s: the datagram has %d bytes, want at most %d", name, n, tt.limit)
+		}
+		if p.Options.Has(dhcpv4.OptionDomainName) != tt.domain {
+			t.Errorf("%s: domain present: %t, want %t", name, !tt.domain, tt.domain)
+		}
+		if string(p.Options[67]) != "lpxelinux.0" || !p.Options.Has(dhcpv4.OptionSubnetMask) {
+			t.Errorf("%s: the boot file or netmask was left out:\n%s", name, p.Summary())
+		}
 	}
 }

@@ -222,6 +222,7 @@ func TestOneInterface(t *testing.T) {
 	if _, err := w.nclient(t).DiscoverOffer(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	waitFor(t, "the request on eth0", func() bool { return w.counts.get("discover answered") > 0 })
 	if n := w.counts.get("discover answered"); n != 1 {
 		t.Errorf("%d requests were answered, want the one on eth0 only", n)
 	}
