@@ -305,3 +305,24 @@ func TestForgetKeepsWhatWasBuilt(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestSuggestions lets a shell look at what people are asked to copy.
+func TestSuggestions(t *testing.T) {
+	for name, d := range map[string]*demo{
+		"usual":     {dir: "/home/me/ferric/build/demo", cwd: "/home/me/ferric", name: "ferric-demo", ferric: "bin/ferric", image: "/home/me/ferric/build/demo/x.qcow2"},
+		"elsewhere": {dir: "/srv/it's here", cwd: "/home/me/ferric", name: "other", ferric: "bin/ferric", image: "/srv/it's here/x.qcow2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := d.suggestions("node-1")
+			if out, err := exec.CommandContext(t.Context(), "bash", "-n", "-c", text).CombinedOutput(); err != nil {
+				t.Errorf("%v: %s\n%s", err, out, text)
+			}
+			if usual := strings.Contains(text, "go run ./demo --down\n") || strings.HasSuffix(text, "go run ./demo --down"); usual != (name == "usual") {
+				t.Errorf("flags: %s", text)
+			}
+			if strings.Contains(text, d.cwd) {
+				t.Errorf("a path of this machine: %s", text)
+			}
+		})
+	}
+}

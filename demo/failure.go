@@ -83,9 +83,13 @@ func (d *demo) report(err error) {
 func (d *demo) short(text string) string { return strings.ReplaceAll(text, d.cwd+"/", "") }
 
 // interrupted tells what Ctrl-C leaves behind.
-func (d *demo) interrupted() {
+func (d *demo) interrupted(stopping bool) {
 	d.screen.settle()
-	d.screen.say("\nInterrupted. What is under way goes on by itself: Ferric and the servers stay up.")
+	text := "Interrupted."
+	if !stopping && d.lab != nil && findService(d.path("data")) > 0 {
+		text += " What is under way goes on by itself: Ferric and the servers stay up."
+	}
+	d.screen.say("\n%s", text)
 }
 
 // wasInterrupted reports whether the run ended because it was told to.

@@ -51,7 +51,7 @@ func run(args []string) int {
 	}
 	switch {
 	case wasInterrupted(ctx, err):
-		d.interrupted()
+		d.interrupted(*stop)
 	case err != nil:
 		d.report(err)
 	}
