@@ -41,9 +41,13 @@ func content(ctx context.Context, r Recipe, o Options, work string, t tree, step
 // base unpacks what Debian's packages bring: from an archive in the cache that other recipes with the same packages may
 // have made, or by mmdebstrap.
 func base(ctx context.Context, r Recipe, o Options, work string, t tree, step func(string)) error {
-	hash := sha256.New()
-	err := json.NewEncoder(hash).Encode([]any{r.Variant, r.Suite, r.Mirror, r.packages(), initramfsConf, baseVersion})
+	code, err := parts.ReadFile("base.go")
 	if err != nil {
+		return err
+	}
+	// Another password or size needs no other packages.
+	hash := sha256.New()
+	if err := json.NewEncoder(hash).Encode([]any{r.Variant, r.Suite, r.Mirror, r.packages(), code}); err != nil {
 		return err
 	}
 	archive := filepath.Join(o.Cache, "images", "base-"+hex.EncodeToString(hash.Sum(nil))[:16]+".tar.zst")
@@ -75,8 +79,31 @@ func base(ctx context.Context, r Recipe, o Options, work string, t tree, step fu
 	return run(ctx, "tar", "--extract", "--zstd", "--file", archive, "--directory", t.root, "--numeric-owner", "--same-permissions", "--xattrs", "--xattrs-include=*")
 }
 
-// baseVersion changes when bootstrap or bootstrapDebian change what comes out of them.
-const baseVersion = 1
+// initramfsConf says which modules reach the disk. The cloud kernel boots with tiny-initramfs: the programs of
+// initramfs-tools take seconds to load and run under emulation. For real servers, with the generic kernel, it is
+// initramfs-tools with all drivers.
+const initramfsConf = `AUTO_MODULES=no
+MICROCODE=no
+INCLUDE_MODULES="virtio_pci,virtio_blk,virtio_scsi,sd_mod"
+`
+
+// bootstrapDebian installs the packages and makes the user, into an archive.
+func bootstrapDebian(ctx context.Context, r Recipe, work, archive string) error {
+	early := tree{filepath.Join(work, "early")}
+	e := edit{tree: early}
+	if r.Kernel == CloudKernel {
+		e.file("etc/tiny-initramfs/tiny-initramfs.conf", initramfsConf)
+	}
+	e.file("etc/kernel-img.conf", "do_symlinks = yes\nlink_in_boot = no\n")
+	if e.err != nil {
+		return e.err
+	}
+	return r.bootstrap(ctx, "minbase", archive,
+		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/info/*",
+		"--essential-hook=sync-in "+early.root+" /",
+		`--customize-hook=chroot "$1" useradd --create-home --shell /bin/bash --comment Debian --groups sudo debian`)
+}
 
 // bootstrap runs mmdebstrap.
 func (r Recipe) bootstrap(ctx context.Context, variant, archive string, options ...string) error {

@@ -38,11 +38,10 @@ type Recipe struct {
 	Suite    string   // default "bookworm"
 }
 
-//go:embed guest
-var guest embed.FS
-
-// recipeVersion changes when the code changes what an image holds; the files in guest count by themselves.
-const recipeVersion = 2
+// parts are the files that go into images, and the code that puts images together: when they change, images do.
+//
+//go:embed guest base.go debian.go disk.go tiny.go
+var parts embed.FS
 
 var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
 
@@ -85,17 +84,16 @@ func (r Recipe) complete() (Recipe, error) {
 func (r Recipe) key() (string, error) {
 	hash := sha256.New()
 	if err := json.NewEncoder(hash).Encode(struct {
-		Version  int
 		Recipe   Recipe
 		Packages []string
-	}{recipeVersion, r, r.packages()}); err != nil {
+	}{r, r.packages()}); err != nil {
 		return "", err
 	}
-	err := fs.WalkDir(guest, ".", func(path string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(parts, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		data, err := guest.ReadFile(path)
+		data, err := parts.ReadFile(path)
 		if err != nil {
 			return err
 		}

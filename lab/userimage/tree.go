@@ -75,7 +75,7 @@ func (t tree) remove(patterns ...string) error {
 
 // install copies one of the embedded files.
 func (t tree) install(name, to string, mode fs.FileMode) error {
-	data, err := guest.ReadFile("guest/" + name)
+	data, err := parts.ReadFile("guest/" + name)
 	if err != nil {
 		return err
 	}
