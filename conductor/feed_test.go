@@ -111,7 +111,7 @@ func TestChangeFeedIsInOrder(t *testing.T) {
 // TestChangeFeedFailsOver kills the conductor that publishes. No change may be missing from what the readers get.
 func TestChangeFeedFailsOver(t *testing.T) {
 	b := newBench(t)
-	quick := func(c *conductor.Config) { c.HeartbeatInterval, c.HeartbeatTimeout = 20*time.Millisecond, time.Second }
+	quick := func(c *conductor.Config) { c.HeartbeatInterval, c.HeartbeatTimeout = 20*time.Millisecond, 10*time.Second }
 	one, two := b.boot("one", quick), b.boot("two", quick)
 	r := &reader{}
 	stop := b.feed(one, r)
