@@ -41,6 +41,18 @@ func (r *reader) broken(err error) {
 	r.fail = err
 }
 
+// outbox tells when a publisher has found out where it begins: what happens from then on is published.
+type outbox struct {
+	conductor.Changes
+	begun chan struct{}
+	once  sync.Once
+}
+
+func (o *outbox) LastChange(ctx context.Context) (int64, error) {
+	defer o.once.Do(func() { close(o.begun) })
+	return o.Changes.LastChange(ctx)
+}
+
 // feed lets a conductor publish until the function that it returns is called.
 func (b *bench) feed(p *proc, r *reader) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -51,14 +63,16 @@ func (b *bench) feed(p *proc, r *reader) (stop func()) {
 		default:
 		}
 	})
+	from := &outbox{Changes: b.store, begun: make(chan struct{})}
 	go func() {
 		defer close(ended)
-		if err := p.PublishChanges(ctx, b.store, poke, r.publish); err != nil {
+		if err := p.PublishChanges(ctx, from, poke, r.publish); err != nil {
 			b.Error(err)
 		}
 	}()
 	stop = sync.OnceFunc(func() { cancel(); <-ended })
 	b.Cleanup(stop)
+	<-from.begun
 	return stop
 }
 
