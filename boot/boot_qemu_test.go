@@ -16,7 +16,6 @@ const testCmdline = "console=ttyS0 ferric.test=one,two;three&four quiet no_timer
 // TestQEMURamdisk boots a real kernel in a virtual machine, through DHCP, TFTP and HTTP, with each flavor of loader on
 // each kind of firmware.
 func TestQEMURamdisk(t *testing.T) {
-	needQEMU(t)
 	httpOnly := []string{"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"}
 	tests := map[string]struct {
 		flavor    boot.Flavor
@@ -25,28 +24,30 @@ func TestQEMURamdisk(t *testing.T) {
 		proxy     bool   // beside another DHCP server
 		first     string // loader offered until it has been loaded, in place of what follows from the request
 		want      string // what the services' log must show
+		core      bool
 	}{
-		"bios pxe":                  {flavor: boot.FlavorPXE, want: "file=lpxelinux.0"},
+		"bios pxe":                  {flavor: boot.FlavorPXE, want: "file=lpxelinux.0", core: true},
 		"bios pxe discovery":        {flavor: boot.FlavorPXE, discovery: true, want: "file=pxelinux.cfg/default"},
 		"bios pxe proxy":            {flavor: boot.FlavorPXE, proxy: true, want: "kind=discover outcome=answered"},
-		"bios ipxe rom":             {flavor: boot.FlavorIPXE, want: "path=/ipxe/52-54-00-77-00-01/boot.ipxe"},
+		"bios ipxe rom":             {flavor: boot.FlavorIPXE, want: "path=/ipxe/52-54-00-77-00-01/boot.ipxe", core: true},
 		"bios ipxe chained":         {flavor: boot.FlavorIPXE, first: boot.LoaderUndionly, want: "file=undionly.kpxe"},
 		"bios ipxe discovery":       {flavor: boot.FlavorIPXE, discovery: true, want: "path=/ipxe/default/boot.ipxe"},
 		"bios ipxe proxy":           {flavor: boot.FlavorIPXE, proxy: true, want: "path=/ipxe/52-54-00-77-00-01/boot.ipxe"},
-		"uefi pxe":                  {flavor: boot.FlavorPXE, qemu: qemuOptions{uefi: true, noROM: true}, want: "file=shimx64.efi"},
+		"uefi pxe":                  {flavor: boot.FlavorPXE, qemu: qemuOptions{uefi: true, noROM: true}, want: "file=shimx64.efi", core: true},
 		"uefi pxe secure boot":      {flavor: boot.FlavorPXE, qemu: qemuOptions{uefi: true, noROM: true, secure: true}, want: "file=/images/kernel"},
 		"uefi pxe discovery":        {flavor: boot.FlavorPXE, qemu: qemuOptions{uefi: true, noROM: true}, discovery: true, want: "file=/grub/grub.cfg-default"},
-		"uefi pxe proxy":            {flavor: boot.FlavorPXE, qemu: qemuOptions{uefi: true, noROM: true}, proxy: true, want: "file=shimx64.efi"},
+		"uefi pxe proxy":            {flavor: boot.FlavorPXE, qemu: qemuOptions{uefi: true, noROM: true}, proxy: true, want: "file=grubsitex64.efi"},
 		"uefi pxe by ipxe rom":      {flavor: boot.FlavorPXE, qemu: qemuOptions{uefi: true}, want: "file=grubx64.efi"},
 		"uefi ipxe rom":             {flavor: boot.FlavorIPXE, qemu: qemuOptions{uefi: true}, want: "path=/ipxe/52-54-00-77-00-01/boot.ipxe"},
-		"uefi ipxe chained":         {flavor: boot.FlavorIPXE, qemu: qemuOptions{uefi: true, noROM: true}, want: "file=snponly.efi"},
+		"uefi ipxe chained":         {flavor: boot.FlavorIPXE, qemu: qemuOptions{uefi: true, noROM: true}, want: "file=snponly.efi", core: true},
 		"uefi ipxe chained drivers": {flavor: boot.FlavorIPXE, qemu: qemuOptions{uefi: true, noROM: true}, first: boot.LoaderIPXEX64, want: "file=ipxe.efi"},
 		"uefi ipxe proxy":           {flavor: boot.FlavorIPXE, qemu: qemuOptions{uefi: true, noROM: true}, proxy: true, want: "file=snponly.efi"},
 		"uefi ipxe http boot":       {flavor: boot.FlavorIPXE, qemu: qemuOptions{uefi: true, noROM: true, extra: httpOnly}, want: "path=/snponly.efi"},
 	}
-	kernel, initrd := kernel(t), initramfs(t)
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			needQEMU(t, tt.core)
+			kernel, initrd := kernel(t), initramfs(t)
 			var s *stack
 			o := stackOptions{proxy: tt.proxy}
 			cfg := boot.Config{NodeUUID: boot.DefaultID, Flavor: tt.flavor, Mode: boot.ModeRamdisk,
@@ -86,15 +87,15 @@ func TestQEMURamdisk(t *testing.T) {
 // TestQEMUMissingKernel boots machines whose kernel is not there: they must say so, try again and start over, and not
 // stop at a prompt that nobody sees.
 func TestQEMUMissingKernel(t *testing.T) {
-	needQEMU(t)
+	needQEMU(t, false)
 	tests := map[string]struct {
 		flavor boot.Flavor
 		qemu   qemuOptions
 		tries  int
 	}{
-		"bios pxe":  {boot.FlavorPXE, qemuOptions{}, 1},
+		"bios pxe":  {boot.FlavorPXE, qemuOptions{}, 1, core: true},
 		"bios ipxe": {boot.FlavorIPXE, qemuOptions{}, 5},
-		"uefi pxe":  {boot.FlavorPXE, qemuOptions{uefi: true}, 5},
+		"uefi pxe":  {boot.FlavorPXE, qemuOptions{uefi: true}, 5, core: true},
 		"uefi ipxe": {boot.FlavorIPXE, qemuOptions{uefi: true}, 5},
 	}
 	for name, tt := range tests {

@@ -1,9 +1,11 @@
 package boot_test
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -277,5 +279,25 @@ func TestDefaultAssets(t *testing.T) {
 		if pxe[tt.name] != tt.pxe || ipxe[tt.name] != tt.ipxe || !both[tt.name] {
 			t.Errorf("%s: in pxe %t, in ipxe %t, in both %t", tt.name, pxe[tt.name], ipxe[tt.name], both[tt.name])
 		}
+	}
+}
+
+func TestBuildGRUB(t *testing.T) {
+	if _, err := exec.LookPath("grub-mkimage"); err != nil {
+		if err := boot.BuildGRUB(t.Context(), t.TempDir(), site()); !ferric.IsCode(err, ferric.CodeNotFound) || !strings.Contains(err.Error(), "grub-common") {
+			t.Errorf("error %v, want CodeNotFound naming the package", err)
+		}
+		t.Skip("SKIPPED: grub-mkimage is missing; install the packages grub-common and grub-efi-amd64-bin")
+	}
+	dir := t.TempDir()
+	if err := boot.BuildGRUB(t.Context(), dir, site()); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, boot.LoaderGRUBSite))
+	if err != nil || !bytes.HasPrefix(data, []byte("MZ")) || !bytes.Contains(data, []byte("(tftp,192.0.2.1)/grub")) {
+		t.Errorf("the loader has %d bytes, error %v; want an EFI program with the site's address", len(data), err)
+	}
+	if err := boot.BuildGRUB(t.Context(), dir, boot.Site{}); !ferric.IsCode(err, ferric.CodeInvalid) {
+		t.Errorf("error %v, want CodeInvalid", err)
 	}
 }

@@ -12,6 +12,25 @@
 // TFTP and HTTP serve one tree, so a file has the same name in both: loaders lie at its root (lpxelinux.0,
 // shimx64.efi, undionly.kpxe, …), per-machine files at PXELinuxPath, GRUBPath and ScriptPath.
 //
+// # What is fastest
+//
+// Seconds for a kernel of 14 MB, measured with QEMU without KVM on a busy host of 2 cores (the QEMU tests of this package
+// print such times; HTTP won in every single comparison):
+//
+//	loader                                  HTTP       TFTP
+//	iPXE in the network card, BIOS or UEFI  0.1 – 0.5  4.5 – 7
+//	snponly.efi, chain-loaded               0.25       –
+//	lpxelinux.0                             1.5 – 2.5  9
+//	GRUB, signed, with http.mod             2 – 3.6    4.3 – 4.9
+//	undionly.kpxe, chain-loaded             18         –
+//
+// Other seconds that were found and are looked after: 18 – 23 for an iPXE that waits for a router (boot/ra), 3 for an
+// iPXE that waits for a proxyDHCP (boot/dhcp, option 175.176), 140 for a UEFI machine that boots from the network first
+// and is offered nothing (publish a configuration of ModeLocal: then it is on its disk after 7 – 11), 95 for the same
+// with an iPXE script that only exits (hence GRUB, which finds the disk's loader).
+//
+// Under Secure Boot shim and the signed GRUB work; GRUB then refuses http.mod and loads by TFTP.
+//
 // # Concurrency
 //
 // A Publisher may be used from many goroutines; Publish and Unpublish are serialised, lookups are not blocked by

@@ -20,22 +20,25 @@ const localMark = "FERRIC-LOCAL-DISK"
 
 // TestQEMULocal boots a machine over the network with a configuration of mode local: it must end up on its own disk.
 func TestQEMULocal(t *testing.T) {
-	needQEMU(t)
 	tests := map[string]struct {
-		boot boot.Flavor // what DHCP offers; none = an address only
-		qemu qemuOptions
+		boot  boot.Flavor // what DHCP offers; none = an address only
+		qemu  qemuOptions
+		proxy bool // beside another DHCP server
+		core  bool
 	}{
-		"bios pxe":          {boot.FlavorPXE, qemuOptions{}},
-		"bios ipxe":         {boot.FlavorIPXE, qemuOptions{}},
-		"bios nothing":      {"", qemuOptions{}},
-		"uefi pxe":          {boot.FlavorPXE, qemuOptions{uefi: true, noROM: true}},
-		"uefi ipxe rom":     {boot.FlavorIPXE, qemuOptions{uefi: true}},
-		"uefi ipxe chained": {boot.FlavorIPXE, qemuOptions{uefi: true, noROM: true}},
-		"uefi nothing":      {"", qemuOptions{uefi: true}},
+		"bios pxe":            {boot: boot.FlavorPXE},
+		"bios ipxe":           {boot: boot.FlavorIPXE, core: true},
+		"bios nothing":        {},
+		"uefi pxe":            {boot: boot.FlavorPXE, qemu: qemuOptions{uefi: true, noROM: true}, core: true},
+		"uefi ipxe rom":       {boot: boot.FlavorIPXE, qemu: qemuOptions{uefi: true}},
+		"uefi ipxe rom proxy": {boot: boot.FlavorIPXE, qemu: qemuOptions{uefi: true}, proxy: true},
+		"uefi ipxe chained":   {boot: boot.FlavorIPXE, qemu: qemuOptions{uefi: true, noROM: true}},
+		"uefi nothing":        {qemu: qemuOptions{uefi: true}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newStack(t, stackOptions{machine: func() dhcp.Machine {
+			needQEMU(t, tt.core)
+			s := newStack(t, stackOptions{proxy: tt.proxy, machine: func() dhcp.Machine {
 				return dhcp.Machine{NodeUUID: nodeUUID, Boot: tt.boot}
 			}})
 			flavor := tt.boot

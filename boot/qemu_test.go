@@ -99,6 +99,11 @@ func newStack(t *testing.T, o stackOptions) *stack {
 	if _, err := boot.Collect(t.Context(), loaders, "", boot.DefaultAssets()); err != nil {
 		t.Skipf("SKIPPED: %v", err)
 	}
+	if o.proxy {
+		if err := boot.BuildGRUB(t.Context(), loaders, s.site); err != nil {
+			t.Skipf("SKIPPED: %v", err)
+		}
+	}
 	pub, err := boot.OpenPublisher(filepath.Join(s.dir, "state"), map[boot.Flavor]boot.Renderer{
 		boot.FlavorPXE: pxe.Renderer{Site: s.site}, boot.FlavorIPXE: ipxe.Renderer{Site: s.site},
 	})
@@ -284,11 +289,15 @@ func slicesDelete(list []string, del func(string) bool) []string {
 	return keep
 }
 
-// needQEMU skips the test unless it is asked for.
-func needQEMU(t *testing.T) {
+// needQEMU skips the test unless it is asked for: the core ones by 1 or all, the others by all.
+func needQEMU(t *testing.T, core bool) {
 	t.Helper()
-	if os.Getenv(qemuEnv) != "1" {
-		t.Skipf("SKIPPED: boots a virtual machine for up to a minute; set %s=1 to run it", qemuEnv)
+	switch level := os.Getenv(qemuEnv); {
+	case level == "all" || level == "1" && core:
+	case core:
+		t.Skipf("SKIPPED: boots a virtual machine for up to a minute; set %s=1 to run the most important of these tests, %s=all to run all", qemuEnv, qemuEnv)
+	default:
+		t.Skipf("SKIPPED: boots a virtual machine for up to a minute; set %s=all to run it", qemuEnv)
 	}
 	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
 		t.Skip("SKIPPED: QEMU is missing; install the package qemu-system-x86")

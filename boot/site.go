@@ -72,14 +72,15 @@ func checkRef(ref string) error {
 
 // Names of the loaders at the root of the served tree.
 const (
-	LoaderPXELinux  = "lpxelinux.0"   // BIOS, flavor pxe; speaks HTTP
-	LoaderShimX64   = "shimx64.efi"   // UEFI x86-64, flavor pxe; starts LoaderGRUBX64
-	LoaderGRUBX64   = "grubx64.efi"   // UEFI x86-64, flavor pxe
-	LoaderShimARM64 = "shimaa64.efi"  // UEFI arm64, flavor pxe; starts LoaderGRUBARM64
-	LoaderGRUBARM64 = "grubaa64.efi"  // UEFI arm64, flavor pxe
-	LoaderUndionly  = "undionly.kpxe" // BIOS, flavor ipxe
-	LoaderSNPX64    = "snponly.efi"   // UEFI x86-64, flavor ipxe: the firmware's own network driver
-	LoaderIPXEX64   = "ipxe.efi"      // UEFI x86-64, flavor ipxe: iPXE's own network drivers
+	LoaderPXELinux  = "lpxelinux.0"     // BIOS, flavor pxe; speaks HTTP
+	LoaderShimX64   = "shimx64.efi"     // UEFI x86-64, flavor pxe; starts LoaderGRUBX64
+	LoaderGRUBX64   = "grubx64.efi"     // UEFI x86-64, flavor pxe
+	LoaderGRUBSite  = "grubsitex64.efi" // UEFI x86-64, flavor pxe, beside another DHCP server; made by BuildGRUB
+	LoaderShimARM64 = "shimaa64.efi"    // UEFI arm64, flavor pxe; starts LoaderGRUBARM64
+	LoaderGRUBARM64 = "grubaa64.efi"    // UEFI arm64, flavor pxe
+	LoaderUndionly  = "undionly.kpxe"   // BIOS, flavor ipxe
+	LoaderSNPX64    = "snponly.efi"     // UEFI x86-64, flavor ipxe: the firmware's own network driver
+	LoaderIPXEX64   = "ipxe.efi"        // UEFI x86-64, flavor ipxe: iPXE's own network drivers
 	LoaderSNPARM64  = "snponly-arm64.efi"
 )
 

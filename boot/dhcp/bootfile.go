@@ -23,7 +23,8 @@ const (
 )
 
 // DefaultBootFiles returns the loader for each client architecture that is served, per flavor. Flavor pxe has none for
-// UEFI HTTP boot: the distributions' signed network GRUB reads its configuration by TFTP only.
+// UEFI HTTP boot: the distributions' signed network GRUB reads its configuration by TFTP only. In proxy mode
+// boot.LoaderGRUBSite takes the place of boot.LoaderShimX64; boot.BuildGRUB makes it.
 func DefaultBootFiles() map[boot.Flavor]map[uint16]string {
 	table := func(bios, x64, arm64 string) map[uint16]string {
 		return map[uint16]string{
@@ -69,7 +70,10 @@ func (h *Handler) bootFile(c client, m Machine, known bool) string {
 	file := m.BootFile
 	if file == "" {
 		file = h.files[m.Boot][c.arch]
-		if past := withoutShim[file]; past != "" && c.ipxe {
+		switch past := withoutShim[file]; {
+		case file == boot.LoaderShimX64 && h.opts.Proxy:
+			file = boot.LoaderGRUBSite // the signed GRUB does not look at a proxyDHCP's offer
+		case past != "" && c.ipxe:
 			file = past
 		}
 	}

@@ -154,8 +154,8 @@ func TestProxy(t *testing.T) {
 		"unknown":               {67, macUnknown, dhcpv4.MessageTypeDiscover, biosPXE, dhcp.OutcomeUnknown, "", "", 0},
 		"not to netboot":        {67, macKnown, dhcpv4.MessageTypeDiscover, biosPXE, dhcp.OutcomeIgnored, "", "", 0},
 		"request to port 67":    {67, macPXE, dhcpv4.MessageTypeRequest, biosPXE, dhcp.OutcomeIgnored, "", "", 0},
-		"request to port 4011":  {4011, macPXE, dhcpv4.MessageTypeRequest, append(uefiPXE[:2:2], from("192.0.2.77")), dhcp.OutcomeAnswered, "shimx64.efi", "192.0.2.77:4711", dhcpv4.MessageTypeAck},
-		"inform to port 4011":   {4011, macPXE, dhcpv4.MessageTypeInform, append(uefiPXE[:2:2], from("192.0.2.77")), dhcp.OutcomeAnswered, "shimx64.efi", "192.0.2.77:4711", dhcpv4.MessageTypeAck},
+		"request to port 4011":  {4011, macPXE, dhcpv4.MessageTypeRequest, append(uefiPXE[:2:2], from("192.0.2.77")), dhcp.OutcomeAnswered, "grubsitex64.efi", "192.0.2.77:4711", dhcpv4.MessageTypeAck},
+		"inform to port 4011":   {4011, macPXE, dhcpv4.MessageTypeInform, append(uefiPXE[:2:2], from("192.0.2.77")), dhcp.OutcomeAnswered, "grubsitex64.efi", "192.0.2.77:4711", dhcpv4.MessageTypeAck},
 		"discover to port 4011": {4011, macPXE, dhcpv4.MessageTypeDiscover, biosPXE, dhcp.OutcomeIgnored, "", "", 0},
 		"for another server":    {4011, macPXE, dhcpv4.MessageTypeRequest, append(uefiPXE[:2:2], chosen("192.0.2.9")), dhcp.OutcomeIgnored, "", "", 0},
 	}

@@ -191,7 +191,7 @@ func TestWireProxy(t *testing.T) {
 	if _, err := conn.WriteToUDPAddrPort(packet(t, w.addr, dhcpv4.MessageTypeDiscover, uefiPXE...), netip.MustParseAddrPort(broadcastServer)); err != nil {
 		t.Fatal(err)
 	}
-	if p, _ := receive(t, conn); p.MessageType() != dhcpv4.MessageTypeOffer || p.BootFileName != "shimx64.efi" || !p.YourIPAddr.Equal(net.IPv4zero) {
+	if p, _ := receive(t, conn); p.MessageType() != dhcpv4.MessageTypeOffer || p.BootFileName != boot.LoaderGRUBSite || !p.YourIPAddr.Equal(net.IPv4zero) {
 		t.Errorf("offer:\n%s", p.Summary())
 	}
 	// The boot server discovery on port 4011, from any port.
@@ -200,7 +200,7 @@ func TestWireProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, peer := receive(t, conn)
-	if p.MessageType() != dhcpv4.MessageTypeAck || p.BootFileName != "shimx64.efi" || peer.String() != server+":4011" {
+	if p.MessageType() != dhcpv4.MessageTypeAck || p.BootFileName != boot.LoaderGRUBSite || peer.String() != server+":4011" {
 		t.Errorf("answer from %s:\n%s", peer, p.Summary())
 	}
 }

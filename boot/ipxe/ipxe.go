@@ -61,7 +61,7 @@ exit 1
 func (r Renderer) script(cfg boot.Config, mac string) string {
 	head := "#!ipxe\n# node " + cfg.NodeUUID + "\n"
 	if cfg.Mode == boot.ModeLocal {
-		return head + fmt.Sprintf(local, r.Site.TFTP, boot.LoaderGRUBARM64, boot.LoaderGRUBX64)
+		return head + fmt.Sprintf(local, r.Site.TFTP, boot.LoaderGRUBARM64, boot.LoaderGRUBX64, boot.LoaderGRUBSite)
 	}
 	// "netX" is the NIC that iPXE booted from; hexhyp writes its address with hyphens.
 	bootif := "BOOTIF=01-${netX/mac:hexhyp}"
@@ -96,13 +96,15 @@ reboot
 `
 
 // local: a BIOS machine starts its first disk. On UEFI GRUB finds the disk's loader; without GRUB iPXE leaves it to the
-// firmware, whose next boot entries are often IPv6 and HTTP on the same network card: that took OVMF 80 s.
+// firmware, whose next boot entries are often IPv6 and HTTP on the same network card: that took OVMF 80 s. The GRUB of
+// boot.BuildGRUB comes first, where there is one: it needs no DHCP server of ours.
 const local = `iseq ${platform} efi && goto efi ||
 sanboot --no-describe --drive 0x80 || goto failed
 
 :efi
 set base tftp://%s
 iseq ${buildarch} arm64 && set loader %s || set loader %s
+chain --autofree ${base}/%s ||
 chain --autofree ${base}/${loader} ||
 exit 1
 

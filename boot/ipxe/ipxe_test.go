@@ -53,6 +53,7 @@ sanboot --no-describe --drive 0x80 || goto failed
 :efi
 set base tftp://192.0.2.1
 iseq ${buildarch} arm64 && set loader grubaa64.efi || set loader grubx64.efi
+chain --autofree ${base}/grubsitex64.efi ||
 chain --autofree ${base}/${loader} ||
 exit 1
 
