@@ -10,6 +10,7 @@ import (
 
 	"ferric"
 	"ferric/conductor"
+	"ferric/store"
 )
 
 // reader takes what the change feed publishes.
@@ -43,14 +44,14 @@ func (r *reader) broken(err error) {
 
 // outbox tells when a publisher has found out where it begins: what happens from then on is published.
 type outbox struct {
-	conductor.Changes
+	*store.Store
 	begun chan struct{}
 	once  sync.Once
 }
 
 func (o *outbox) LastChange(ctx context.Context) (int64, error) {
 	defer o.once.Do(func() { close(o.begun) })
-	return o.Changes.LastChange(ctx)
+	return o.Store.LastChange(ctx)
 }
 
 // feed lets a conductor publish until the function that it returns is called.
@@ -63,7 +64,7 @@ func (b *bench) feed(p *proc, r *reader) (stop func()) {
 		default:
 		}
 	})
-	from := &outbox{Changes: b.store, begun: make(chan struct{})}
+	from := &outbox{Store: b.store, begun: make(chan struct{})}
 	go func() {
 		defer close(ended)
 		if err := p.PublishChanges(ctx, from, poke, r.publish); err != nil {
@@ -125,7 +126,9 @@ func TestChangeFeedIsInOrder(t *testing.T) {
 // TestChangeFeedFailsOver kills the conductor that publishes. No change may be missing from what the readers get.
 func TestChangeFeedFailsOver(t *testing.T) {
 	b := newBench(t)
-	quick := func(c *conductor.Config) { c.HeartbeatInterval, c.HeartbeatTimeout = 20*time.Millisecond, 10*time.Second }
+	quick := func(c *conductor.Config) {
+		c.HeartbeatInterval, c.HeartbeatTimeout = 20*time.Millisecond, 10*time.Second
+	}
 	one, two := b.boot("one", quick), b.boot("two", quick)
 	r := &reader{}
 	stop := b.feed(one, r)
