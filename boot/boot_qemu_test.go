@@ -93,9 +93,9 @@ func TestQEMUMissingKernel(t *testing.T) {
 		qemu   qemuOptions
 		tries  int
 	}{
-		"bios pxe":  {boot.FlavorPXE, qemuOptions{}, 1, core: true},
+		"bios pxe":  {boot.FlavorPXE, qemuOptions{}, 1},
 		"bios ipxe": {boot.FlavorIPXE, qemuOptions{}, 5},
-		"uefi pxe":  {boot.FlavorPXE, qemuOptions{uefi: true}, 5, core: true},
+		"uefi pxe":  {boot.FlavorPXE, qemuOptions{uefi: true}, 5},
 		"uefi ipxe": {boot.FlavorIPXE, qemuOptions{uefi: true}, 5},
 	}
 	for name, tt := range tests {
