@@ -33,6 +33,7 @@ func (c *Conductor) lookup(ctx context.Context, a rpc.NodeRef) (*rpc.LookupReply
 		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", a.UUID)
 	}
 	reply := &rpc.LookupReply{Node: n, HeartbeatTimeout: c.AgentHeartbeatTimeout}
+	known := time.Time{}
 	_, err = c.Store.ChangeAgentSession(ctx, n.UUID, func(s *ferric.AgentSession) error {
 		reply.Token = agentapi.MaskedToken
 		if s.Token == "" {
@@ -41,11 +42,16 @@ func (c *Conductor) lookup(ctx context.Context, a rpc.NodeRef) (*rpc.LookupReply
 			s.Token = base64.RawURLEncoding.EncodeToString(secret)
 			reply.Token = s.Token
 		}
+		known = s.LastHeartbeat
 		s.LookedUpAt = time.Now()
 		return nil
 	})
 	if ferric.IsCode(err, ferric.CodeNotFound) {
 		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", a.UUID) // no ramdisk was booted: no agent is expected
+	}
+	if err == nil && !known.IsZero() {
+		c.nodeLog(n).Warn("an agent that called before looked its node up again: was the machine restarted? It does not get the token twice",
+			"last_heartbeat", known)
 	}
 	return reply, err
 }

@@ -87,7 +87,7 @@ func (drives) Build(_ context.Context, _ *ferric.Node, raw []byte) ([]byte, erro
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	c := store.Defaults()
-	c.DataDir = t.TempDir()
+	c.DataDir = memory(t)
 	s, err := store.Open(t.Context(), c, quiet())
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +96,17 @@ func newBench(t *testing.T) *bench {
 	b := &bench{T: t, store: s}
 	b.site = newSite(b)
 	return b
+}
+
+// memory returns a folder in memory where there is one: the tests that kill conductors make hundreds of databases, and it is not the disk
+// that they are about.
+func memory(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "conductor-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func quiet() *slog.Logger {

@@ -42,7 +42,11 @@ func (c *Conductor) planClean(ctx context.Context, t *driver.Task, a rpc.Provisi
 		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "clean_steps: name at least one step to clean with")
 	}
 	if manual || c.automatedClean(n) {
-		for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindNetwork} {
+		kinds := []ferric.InterfaceKind{ferric.KindPower, ferric.KindNetwork}
+		if t.Set.Deploy().UsesRamdisk(t.Machine) && !a.DisableRamdisk {
+			kinds = append(kinds, ferric.KindBoot)
+		}
+		for _, kind := range kinds {
 			if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
 				return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, n.UUID, err)
 			}

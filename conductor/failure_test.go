@@ -216,6 +216,25 @@ func TestAgentIsLost(t *testing.T) {
 	})
 }
 
+// TestMachineIsRestarted lets another agent, which never got the token, answer in the place of the first.
+func TestMachineIsRestarted(t *testing.T) {
+	b := newBench(t)
+	b.boot("one")
+	m := b.site.node("lab")
+	defer m.gate("write_image")()
+	b.verb(m.id, "active")
+	b.waits(m.id, "finish deploy.execute_deploy_step")
+	a := m.running()
+	a.mu.Lock()
+	a.token = "another boot's"
+	a.mu.Unlock()
+	n := b.reaches(m.id, ferric.DeployFailed)
+	wantWords(t, n.LastError, "Token invalid", "the machine was probably restarted during deploy.execute_deploy_step")
+	if strings.Contains(n.LastError, "agent_token") {
+		t.Errorf("the token is in the error: %s", n.LastError)
+	}
+}
+
 // TestAgentIsBusy lets another command run on the agent when a step is to begin.
 func TestAgentIsBusy(t *testing.T) {
 	b := newBench(t)

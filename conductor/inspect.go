@@ -17,7 +17,11 @@ import (
 // planInspect makes the plan that finds out what the machine is made of.
 func (c *Conductor) planInspect(ctx context.Context, t *driver.Task) (*flow.Operation, flow.Mutate, error) {
 	inspect := t.Set.Inspect()
-	for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindInspect} {
+	kinds := []ferric.InterfaceKind{ferric.KindPower, ferric.KindInspect}
+	if inspect.InBand(t.Machine) {
+		kinds = append(kinds, ferric.KindNetwork, ferric.KindBoot)
+	}
+	for _, kind := range kinds {
 		if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
 			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, t.Node.UUID, err)
 		}

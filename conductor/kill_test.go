@@ -45,7 +45,7 @@ func TestKilledAtEveryWrite(t *testing.T) {
 				if odd := d.after == (d.heir == "one"); odd && (name != "deploy" || testing.Short()) {
 					t.Skip("two of four ways to die are enough here")
 				}
-				for n := 2; ; n++ { // the first write takes the lease for the call
+				for n := 2; ; n += killEvery { // the first write takes the lease for the call
 					if !killedAt(t, k, d, n) {
 						t.Logf("killed at %d writes", n-2)
 						if n < 15 {

@@ -35,6 +35,7 @@ func TestIllegalVerbs(t *testing.T) {
 // TestWhoMayBeProvisioned tries verbs on nodes that are in maintenance, protected, retired or not fit.
 func TestWhoMayBeProvisioned(t *testing.T) {
 	maintained := func(n *ferric.Node) { n.Maintenance = true }
+	noBoot := func(n *ferric.Node) { n.DriverInfo["no_boot"] = true }
 	retired := func(n *ferric.Node) { n.Retired = true }
 	strict := func(c *conductor.Config) { c.CleanInMaintenance = false }
 	vent := func(args map[string]any) []rpc.StepArgs {
@@ -65,6 +66,10 @@ func TestWhoMayBeProvisioned(t *testing.T) {
 			words: []string{"Failed to validate deploy interface", "image_source"}},
 		"deploy without a password": {verb: "active", from: ferric.Available, node: func(n *ferric.Node) { n.DriverInfo = nil }, code: ferric.CodeInvalid,
 			words: []string{"Failed to validate power interface", "password"}},
+		"provide without boot services": {verb: "provide", from: ferric.Manageable, node: noBoot, code: ferric.CodeInvalid,
+			words: []string{"Failed to validate boot interface", "boot services are off"}},
+		"inspect without boot services": {verb: "inspect", from: ferric.Manageable, node: noBoot, code: ferric.CodeInvalid,
+			words: []string{"Failed to validate boot interface", "boot services are off"}},
 		"broken config drive": {verb: "active", from: ferric.Available, drive: `"broken"`, code: ferric.CodeInvalid, words: []string{"configdrive", "user_data"}},
 	} {
 		t.Run(name, func(t *testing.T) {

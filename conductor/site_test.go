@@ -248,8 +248,14 @@ type labBoot struct {
 	s *site
 }
 
-func (labBoot) Properties() map[string]string                   { return nil }
-func (labBoot) Validate(context.Context, *driver.Machine) error { return nil }
+func (labBoot) Properties() map[string]string { return nil }
+
+func (labBoot) Validate(_ context.Context, m *driver.Machine) error {
+	if m.Node.DriverInfo["no_boot"] != nil {
+		return ferric.Errorf(ferric.CodeInvalid, "the boot services are off")
+	}
+	return nil
+}
 
 func (l labBoot) PrepareRamdisk(_ context.Context, t *driver.Task, r driver.RamdiskBoot) error {
 	m := l.s.machine(t.Node.UUID)

@@ -41,6 +41,9 @@ func AwaitCommand(ctx context.Context, t *Task, c Command) (*agentapi.CommandRes
 			return nil, out, ferric.Errorf(ferric.CodeTimeout, "%w: %v", late, err)
 		}
 		return nil, out, nil
+	case ferric.CodeUnauthorized:
+		return nil, flow.Outcome{}, ferric.Errorf(ferric.CodeUnauthorized, "%w. The agent does not know the token of this boot: "+
+			"the machine was probably restarted during %s", err, c.Name)
 	default:
 		return nil, flow.Outcome{}, err
 	}
