@@ -94,6 +94,16 @@ func TestGoBMC(t *testing.T) {
 	if disks := b.ssh(1, "ls /sys/block"); !strings.Contains(disks, "nvme0n1") || !strings.Contains(disks, "sda") {
 		t.Errorf("disks: %s", disks)
 	}
+	iso := b.configDrive("x", "")
+	for _, medium := range []string{iso, ""} {
+		if err := m.SetMedium(t.Context(), medium); err != nil || m.Medium() != medium {
+			t.Errorf("CD %q: %v; it is %q", medium, err, m.Medium())
+		}
+	}
+	if err := m.SetMedium(t.Context(), "/does/not/exist"); !ferric.IsCode(err, ferric.CodeInvalid) {
+		t.Errorf("CD that does not exist: %v, want CodeInvalid", err)
+	}
+	b.ipmi(m, "17", "chassis", "power", "diag")
 	// Up again changes nothing, and starts a BMC that has died.
 	before := m.Status()
 	if err := kill(before.BMCPID); err != nil {

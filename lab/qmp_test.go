@@ -80,7 +80,7 @@ func FuzzQMP(f *testing.F) {
 			server.Write(append(answer, '\n')) //nolint:errcheck // likewise
 			server.Close()
 		}()
-		q := newQMP(client, time.Now().Add(time.Minute))
+		q := newQMP(client, time.Now().Add(10*time.Second))
 		defer q.close()
 		var result json.RawMessage
 		if err := q.execute("x", nil, &result); err == nil && len(result) == 0 {
