@@ -15,6 +15,7 @@ import (
 
 	"ferric"
 	"ferric/lab"
+	"ferric/state"
 )
 
 // agentProgram is the agent that make builds.
@@ -102,6 +103,11 @@ func (d *demo) run(ctx context.Context) error {
 		if err := d.stage(ctx, s); err != nil {
 			return err
 		}
+		if s == enrol { // from here on a run that is interrupted is carried on
+			if err := os.RemoveAll(d.path(doneFile)); err != nil {
+				return err
+			}
+		}
 	}
 	if err := d.openstack(ctx, "baremetal", "node", "list", "--fields", "name", "power_state", "provision_state"); err != nil {
 		return fail("listing the nodes", "", err)
@@ -168,13 +174,10 @@ func (d *demo) stage(ctx context.Context, s stage) error {
 func (d *demo) findBeginning(ctx context.Context) error {
 	_, err := os.Stat(d.path(doneFile))
 	done := err == nil
-	if err := os.RemoveAll(d.path(doneFile)); err != nil {
-		return err
-	}
 	for i, m := range d.lab.Machines() {
 		n := &server{m: m, hostname: fmt.Sprintf("web-%d", i+1)}
 		d.nodes = append(d.nodes, n)
-		have, err := d.api.node(ctx, m.Name)
+		have, err := d.atRest(ctx, m, done)
 		if err != nil && !ferric.IsCode(err, ferric.CodeNotFound) {
 			return err
 		}
@@ -189,6 +192,26 @@ func (d *demo) findBeginning(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// restTime is how long an operation that somebody tried after the demo may take.
+const restTime = 30 * time.Minute
+
+// atRest looks at a node. wait: it must not be under way to somewhere.
+func (d *demo) atRest(ctx context.Context, m *lab.Machine, wait bool) (node, error) {
+	ctx, cancel := context.WithTimeout(ctx, restTime)
+	defer cancel()
+	defer d.screen.settle()
+	for began := time.Now(); ; {
+		n, err := d.api.node(ctx, m.Name)
+		if err != nil || !wait || !state.Transient(ferric.ProvisionState(n.ProvisionState)) {
+			return n, err
+		}
+		d.screen.show(progress{Node: m.Name, State: n.shown(), Percent: -1, Elapsed: time.Since(began)})
+		if err := pause(ctx, poll); err != nil {
+			return node{}, fmt.Errorf("wait for what %s is doing: %w", m.Name, err)
+		}
+	}
 }
 
 // client is the environment of the stock client: where Ferric is, and nothing else that would lead it elsewhere.

@@ -22,6 +22,11 @@ const patience = time.Minute
 // enrol registers the server: its BMC, and the card that it boots from.
 func (d *demo) enrol(ctx context.Context, n *server) error {
 	name := n.m.Name
+	if n.start.force {
+		if err := d.openstack(ctx, "baremetal", "node", "maintenance", "set", name); err != nil {
+			return err
+		}
+	}
 	if n.start.remove {
 		if err := d.openstack(ctx, "baremetal", "node", "delete", name); err != nil {
 			return err

@@ -49,12 +49,17 @@ type start struct {
 	stage   stage
 	waiting bool     // the stage's verb was given by an earlier run and is still under way
 	remove  bool     // the node is there from a finished run: delete it first
+	force   bool     // that takes maintenance: the node is in a state in which nodes are not deleted
 	unset   bool     // the node is in maintenance, take it out first
 	verbs   []string // verbs to give first
 }
 
-// begin says where the story of a node that an earlier run left goes on. done: that run came to its end.
+// begin says where the story of a node that an earlier run left goes on. done: that run came to its end, so what the
+// node has become since is somebody's trial, and the story begins anew; the state must not be a transient one then.
 func begin(at ferric.ProvisionState, maintenance, done bool) (start, error) {
+	if done && at != "" {
+		return start{stage: enrol, remove: true, force: !state.DeleteAllowed(at) && !maintenance}, nil
+	}
 	s := start{unset: maintenance}
 	switch at {
 	case "":
@@ -83,9 +88,6 @@ func begin(at ferric.ProvisionState, maintenance, done bool) (start, error) {
 		s.stage = undeploy
 	default:
 		return start{}, fmt.Errorf("it is in state %q, which the demo does not bring about; remove everything with --down, or bring it to available", at)
-	}
-	if done && state.DeleteAllowed(at) {
-		return start{stage: enrol, remove: true}, nil
 	}
 	return s, nil
 }
