@@ -70,7 +70,7 @@ func TestQEMURamdisk(t *testing.T) {
 			if err := s.pub.Publish(t.Context(), cfg); err != nil {
 				t.Fatal(err)
 			}
-			console := s.start(t, tt.qemu, "FERRIC-INIT", 5*time.Minute)
+			console := s.start(t, tt.qemu, "FERRIC-INIT", 10*time.Minute)
 			t.Logf("timeline:\n%s", s.tl)
 			if !strings.Contains(s.tl.String(), tt.want) {
 				t.Errorf("the machine booted, but not by way of %q", tt.want)
@@ -106,7 +106,7 @@ func TestQEMUMissingKernel(t *testing.T) {
 			if err := s.pub.Publish(t.Context(), cfg); err != nil {
 				t.Fatal(err)
 			}
-			s.start(t, tt.qemu, "", 5*time.Minute)
+			s.start(t, tt.qemu, "", 15*time.Minute)
 			t.Logf("timeline:\n%s", s.tl)
 			if got := strings.Count(s.tl.String(), "path=/images/kernel"); got != tt.tries {
 				t.Errorf("the machine asked for its kernel %d times before it restarted, want %d", got, tt.tries)

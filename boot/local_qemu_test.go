@@ -54,7 +54,7 @@ func TestQEMULocal(t *testing.T) {
 				img = uefiDisk(t)
 			}
 			tt.qemu.extra = []string{"-drive", "if=none,id=d0,format=raw,file=" + img, "-device", "virtio-blk-pci,drive=d0,bootindex=2"}
-			s.start(t, tt.qemu, localMark, 4*time.Minute)
+			s.start(t, tt.qemu, localMark, 15*time.Minute)
 			t.Logf("timeline:\n%s", s.tl)
 		})
 	}

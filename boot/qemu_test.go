@@ -206,6 +206,8 @@ type qemuOptions struct {
 	extra  []string // more arguments
 }
 
+// Limits of time are generous: on a busy host without KVM GRUB's "sleep 5" was seen to take 50 s.
+
 // start powers a machine on and waits until its serial console says want, or until it restarts or goes off if want is
 // empty; it returns the console's text.
 func (s *stack) start(t *testing.T, o qemuOptions, want string, limit time.Duration) string {
