@@ -260,7 +260,9 @@ func (b *bench) change(id string, f func(*ferric.Node)) {
 // until waits for a node to be as ok wants it.
 func (b *bench) until(id, what string, ok func(*ferric.Node) bool) *ferric.Node {
 	b.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(3 * time.Millisecond) {
+	pause := 2 * time.Millisecond
+	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
+		pause = min(pause*3/2, 40*time.Millisecond) // looking costs the machine time that the conductor needs
 		n := b.node(id)
 		if ok(n) {
 			return n
