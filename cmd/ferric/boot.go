@@ -56,9 +56,18 @@ func (s *service) setUpBoot(ctx context.Context, rest *api.API, pictures *images
 	if _, err := boot.Collect(ctx, loaders, b.LoaderDir, boot.DefaultAssets()); err != nil {
 		return nil, ferric.Errorf(ferric.ErrorCode(err), "boot.loader_dir: %w", err)
 	}
+	if b.DHCP == "proxy" {
+		// The signed GRUB does not see the offers of a proxy; this one knows the site. Without GRUB's tools only pxe on UEFI machines is lost.
+		if err := boot.BuildGRUB(ctx, loaders, site); err != nil {
+			s.log.Warn("UEFI machines with the boot interface pxe cannot boot beside another DHCP server", "error", err)
+		}
+	}
+	pictures.site = site
+	if err := s.publishDiscovery(ctx, publisher, pictures, site); err != nil {
+		return nil, err
+	}
 	tree := boot.Tree{publisher.Files(), os.DirFS(loaders)}
 
-	pictures.site = site
 	web := boothttp.NewServer(boothttp.Options{Address: netip.AddrPortFrom(addr, uint16(b.HTTPPort))}, tree, pictures, s.log, nil)
 	ramdisk := rest.Ramdisk()
 	web.Handle("/v1/", ramdisk)
@@ -92,6 +101,26 @@ func (s *service) setUpBoot(ctx context.Context, rest *api.API, pictures *images
 		return group.Wait()
 	})
 	return &bootServices{site: site, publisher: publisher}, nil
+}
+
+// publishDiscovery serves the deploy ramdisk to machines that nobody knows, or takes that away again.
+func (s *service) publishDiscovery(ctx context.Context, publisher *boot.Publisher, pictures *images, site boot.Site) error {
+	if !s.cfg.Boot.Discovery {
+		return publisher.Unpublish(ctx, boot.DefaultID)
+	}
+	if pictures.kernel == "" || pictures.ramdisk == "" {
+		return ferric.Errorf(ferric.CodeInvalid, "boot.discovery: there is no deploy ramdisk to serve; run ferric ramdisk build, or set boot.deploy_kernel and boot.deploy_ramdisk")
+	}
+	kernel, err := pictures.Share(ctx, boot.DefaultID, "kernel", pictures.kernel)
+	if err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "boot.discovery: %w", err)
+	}
+	ramdisk, err := pictures.Share(ctx, boot.DefaultID, "ramdisk", pictures.ramdisk)
+	if err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "boot.discovery: %w", err)
+	}
+	line := "ipa-api-url=" + site.HTTP + " ipa-inspection-callback-url=" + site.HTTP + "/v1/continue_inspection " + s.cfg.Boot.KernelAppendParams
+	return publisher.Publish(ctx, boot.Config{NodeUUID: boot.DefaultID, Flavor: boot.FlavorIPXE, Mode: boot.ModeRamdisk, Kernel: kernel, Initrd: ramdisk, Cmdline: line})
 }
 
 // server is one of the boot services.
