@@ -155,8 +155,8 @@ func TestStopServiceEndsIt(t *testing.T) {
 }
 
 func TestClientEnvironment(t *testing.T) {
-	got := client([]string{"PATH=/bin", "OS_CLOUD=work", "OS_AUTH_TYPE=password", "http_proxy=http://p", "HTTPS_PROXY=http://p", "HOME=/root"})
-	want := []string{"PATH=/bin", "HOME=/root", "OS_AUTH_TYPE=none", "OS_ENDPOINT=http://127.0.0.1:6385"}
+	got := client([]string{"PATH=/bin", "OS_CLOUD=work", "OS_AUTH_TYPE=password", "http_proxy=http://p", "HTTPS_PROXY=http://p", "HOME=/home/me"})
+	want := []string{"PATH=/bin", "HOME=/home/me", "OS_AUTH_TYPE=none", "OS_ENDPOINT=http://127.0.0.1:6385"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
