@@ -83,8 +83,16 @@ func TestLifeWithAgent(t *testing.T) {
 	b.verb(id, "provide")
 	n = b.reaches(id, ferric.Available)
 	same(t, "history of the cleaning", []string{"boots the ramdisk", "erased", "off"}, m.history())
-	same(t, "states of the cleaning", []stage{{ferric.Cleaning, ferric.Available}, {ferric.CleanWait, ferric.Available}, {ferric.Cleaning, ferric.Available},
-		{ferric.CleanWait, ferric.Available}, {ferric.Cleaning, ferric.Available}, {ferric.Available, ""}}, moments(p.mortal, id, stages))
+	// How often it waits depends on how fast the agent is; it always does so for the erasing.
+	cleaning, waiting := stage{ferric.Cleaning, ferric.Available}, stage{ferric.CleanWait, ferric.Available}
+	was := moments(p.mortal, id, stages)
+	for i, s := range was {
+		switch want := []stage{cleaning, waiting}[i%2]; {
+		case i == len(was)-1 && i%2 == 1 && i >= 3 && s == stage{ferric.Available, ""}:
+		case i == len(was)-1 || s != want:
+			t.Errorf("state %d of %v", i, was)
+		}
+	}
 	same(t, "clean steps", []any{nil, "erase_devices_metadata", nil}, moments(p.mortal, id, func(n *ferric.Node) any { return n.CleanStep["step"] }))
 
 	b.change(id, func(n *ferric.Node) { n.InstanceID = "6d2f4a94-8f0e-4d7c-a5c8-111111111111" })

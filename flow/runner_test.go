@@ -494,7 +494,8 @@ func TestLostLease(t *testing.T) {
 		b.world.effect("a")
 		return flow.Done(nil), nil
 	}}
-	r, _ := b.run(b.store, steps)
+	// It looks for work only when told to, so that it does not take the node again before the other has come.
+	r, _ := b.run(b.store, steps, func(c *flow.Config) { c.Poll = time.Hour })
 	op, err := r.Begin(t.Context(), b.node, plan(step("a", flow.Safe)))
 	if err != nil {
 		t.Fatal(err)

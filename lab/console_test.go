@@ -67,13 +67,24 @@ func TestServeConsoles(t *testing.T) {
 	}
 	machine := dial(m.files.serial())
 	first, second := dial(m.files.console()), dial(m.files.console())
-	// A byte from each client says that the server has it.
-	for _, client := range []net.Conn{first, second} {
-		if _, err := client.Write([]byte("?")); err != nil {
-			t.Fatal(err)
+	// arrives types until the machine reads something: input is lost as long as the server has not noticed the machine.
+	arrives := func(client net.Conn) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; {
+			if _, err := client.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			machine.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			if _, err := machine.Read(make([]byte, 1)); err == nil {
+				return
+			} else if time.Now().After(deadline) {
+				t.Fatalf("no input reaches the machine: %v", err)
+			}
 		}
-		expect(machine, "?")
 	}
+	// A client whose input arrives is known to the server and gets the output from here on.
+	arrives(first)
+	arrives(second)
 	if _, err := machine.Write([]byte("login: ")); err != nil {
 		t.Fatal(err)
 	}
@@ -83,19 +94,7 @@ func TestServeConsoles(t *testing.T) {
 
 	machine.Close()
 	machine = dial(m.files.serial())
-	for {
-		// Input is lost until the server has noticed the new connection.
-		if _, err := first.Write([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
-		machine.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-		if _, err := machine.Read(make([]byte, 1)); err == nil {
-			break
-		}
-		if t.Context().Err() != nil {
-			t.Fatal("no input after the machine came back")
-		}
-	}
+	arrives(first)
 	if _, err := machine.Write([]byte("again")); err != nil {
 		t.Fatal(err)
 	}

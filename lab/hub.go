@@ -86,6 +86,7 @@ type hubClient struct {
 func (h *hub) serve(ctx context.Context, listener net.Listener, handle func(net.Conn)) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
+	defer listener.Close()
 	defer context.AfterFunc(ctx, func() { listener.Close() })()
 	for {
 		conn, err := listener.Accept()
@@ -96,7 +97,6 @@ func (h *hub) serve(ctx context.Context, listener net.Listener, handle func(net.
 			return nil
 		}
 		if err != nil {
-			listener.Close()
 			return err
 		}
 		handlers.Go(func() {
