@@ -46,10 +46,18 @@ type PortFilter struct {
 
 // DHCPLease is an address that the DHCP server gave to a MAC.
 type DHCPLease struct {
-	MAC       string    `json:"mac"`
-	Address   string    `json:"address"`
-	Hostname  string    `json:"hostname,omitempty"`
-	ExpiresAt time.Time `json:"expires_at"`
-	// Declined marks an address that a client found in use; MAC is empty then.
-	Declined bool `json:"declined,omitempty"`
+	MAC       string     `json:"mac"`
+	Address   string     `json:"address"`
+	Hostname  string     `json:"hostname,omitempty"`
+	ExpiresAt time.Time  `json:"expires_at"`
+	State     LeaseState `json:"state"`
 }
+
+// LeaseState says what a DHCP lease stands for.
+type LeaseState string
+
+const (
+	LeaseOffered  LeaseState = "offered"  // offered, not yet taken
+	LeaseBound    LeaseState = "bound"    // in use by the machine
+	LeaseDeclined LeaseState = "declined" // a machine found somebody else using the address; MAC is empty
+)

@@ -127,7 +127,11 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request, t *table, auth *bas
 		if a.deps.Observe != nil {
 			a.deps.Observe(r.Method, pattern, w.status, took)
 		}
-		a.log.InfoContext(ctx, "request", "method", r.Method, "path", r.URL.Path, "query", r.URL.RawQuery, "route", pattern,
+		level := slog.LevelInfo
+		if w.status < 400 && (r.Method == http.MethodGet || pattern == "/v1/heartbeat/{node}") {
+			level = slog.LevelDebug // reads and heartbeats come all the time and say nothing
+		}
+		a.log.Log(ctx, level, "request", "method", r.Method, "path", r.URL.Path, "query", r.URL.RawQuery, "route", pattern,
 			"status", w.status, "took", took, "from", r.RemoteAddr, "user", rq.caller.User)
 	}()
 

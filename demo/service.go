@@ -28,8 +28,12 @@ const (
 // serveArgs is the command that is the service: no configuration file, everything about this place in flags.
 func serveArgs(ferric, data string) []string {
 	return []string{ferric, "serve", "--data-dir", data, "--boot-interface", lab.Bridge, "--set", "boot.dhcp=server",
-		"--set", "boot.dhcp_range=" + firstAddress + "-" + lastAddress, "--set", "boot.router_advertisements=true"}
+		"--set", "boot.dhcp_range=" + firstAddress + "-" + lastAddress, "--set", "boot.router_advertisements=true",
+		"--set", "boot.kernel_append_params=" + kernelParams}
 }
+
+// kernelParams are those of the deploy ramdisk. A machine that is emulated can be too slow for the kernel's check of its timer.
+const kernelParams = "console=tty0 console=ttyS0,115200n8 no_timer_check"
 
 // The addresses that machines get, on the lab's provisioning network.
 const (

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"ferric"
@@ -49,10 +50,22 @@ func AwaitCommand(ctx context.Context, t *Task, c Command) (*agentapi.CommandRes
 	}
 	switch res.CommandStatus {
 	case agentapi.StatusRunning, "":
-		out, err := t.Flow.Wait(flow.EventHeartbeat, "the agent to finish "+c.Name, c.Poll, 0)
+		out, err := t.Flow.Wait(flow.EventHeartbeat, "the agent to finish "+c.Name+progress(res), c.Poll, 0)
 		return nil, out, err
 	case agentapi.StatusSucceeded:
 		return res, flow.Outcome{}, nil
 	}
 	return nil, flow.Outcome{}, &agentapi.CommandFailed{Command: c.Name, Result: *res}
+}
+
+// progress says how far a running command is, as far as the agent tells: " (write image, 45%)".
+func progress(res *agentapi.CommandResult) string {
+	if res.Ferric == nil || res.Ferric.Progress == nil {
+		return ""
+	}
+	p := res.Ferric.Progress
+	if percent := p.Percent(); percent >= 0 {
+		return fmt.Sprintf(" (%s, %d%%)", p.Phase, percent)
+	}
+	return " (" + p.Phase + ")"
 }

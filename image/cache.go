@@ -127,7 +127,24 @@ func OpenCache(config CacheConfig) (*Cache, error) {
 		return nil, err
 	}
 	c.Evict()
+	if config.TTL > 0 {
+		c.wg.Go(c.evictInTime)
+	}
 	return c, nil
+}
+
+// evictInTime removes images that nobody wanted for the TTL, until the cache is closed.
+func (c *Cache) evictInTime() {
+	tick := time.NewTicker(max(c.config.TTL/10, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-tick.C:
+			c.Evict()
+		}
+	}
 }
 
 // Close stops all downloads, which can be carried on later, and waits for them. The files of entries that are

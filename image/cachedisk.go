@@ -120,7 +120,7 @@ func (c *Cache) noSpace(need int64) error {
 }
 
 // Evict removes unused images that are older than the TTL, and the oldest ones while the cache is too large.
-// The cache does so by itself after each download; call it from time to time if there is a TTL.
+// The cache does so by itself after each download, and from time to time if there is a TTL.
 func (c *Cache) Evict() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

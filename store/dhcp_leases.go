@@ -16,7 +16,7 @@ var dhcpTable = table[ferric.DHCPLease]{
 		text("mac", func(l *ferric.DHCPLease) *string { return &l.MAC }),
 		text("hostname", func(l *ferric.DHCPLease) *string { return &l.Hostname }),
 		moment("expires_at", func(l *ferric.DHCPLease) *time.Time { return &l.ExpiresAt }),
-		boolean("declined", func(l *ferric.DHCPLease) *bool { return &l.Declined }),
+		text("state", func(l *ferric.DHCPLease) *ferric.LeaseState { return &l.State }),
 	},
 }
 
@@ -48,8 +48,8 @@ func (s *Store) dhcpLease(ctx context.Context, column, value string) (l *ferric.
 // another machine's lease, or a declined one, for the address has not expired at now. It may be repeated.
 func (s *Store) PutLease(ctx context.Context, l ferric.DHCPLease, now time.Time) error {
 	l.MAC = strings.ToLower(l.MAC)
-	if l.Address == "" || l.MAC == "" != l.Declined {
-		return ferric.Errorf(ferric.CodeInvalid, "store DHCP lease: it needs Address, and either MAC or Declined")
+	if l.Address == "" || l.State == "" || (l.MAC == "") != (l.State == ferric.LeaseDeclined) {
+		return ferric.Errorf(ferric.CodeInvalid, "store DHCP lease: it needs Address, State, and a MAC unless it is declined")
 	}
 	return s.putLease(ctx, l, func(have *ferric.DHCPLease) error {
 		if have != nil && have.MAC != l.MAC && have.ExpiresAt.After(now) {
@@ -63,7 +63,7 @@ func (s *Store) PutLease(ctx context.Context, l ferric.DHCPLease, now time.Time)
 // changes, if the MAC has no lease for the address.
 func (s *Store) DeclineLease(ctx context.Context, mac, address string, until time.Time) error {
 	mac = strings.ToLower(mac)
-	declined := ferric.DHCPLease{Address: address, ExpiresAt: until, Declined: true}
+	declined := ferric.DHCPLease{Address: address, ExpiresAt: until, State: ferric.LeaseDeclined}
 	return s.putLease(ctx, declined, func(have *ferric.DHCPLease) error {
 		if have == nil || have.MAC != mac || mac == "" {
 			return ferric.Errorf(ferric.CodeNotFound, "MAC address %s has no lease for %s.", mac, address)

@@ -187,25 +187,25 @@ func TestDHCPLeases(t *testing.T) {
 		const one, two = "52:54:00:00:00:01", "52:54:00:00:00:02"
 		_, err := e.Lease(ctx, one)
 		wantCode(t, err, ferric.CodeNotFound, one)
-		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: "52:54:00:00:00:01", Address: "192.0.2.10", Hostname: "h", ExpiresAt: in(time.Hour)}, now))
+		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: "52:54:00:00:00:01", Address: "192.0.2.10", Hostname: "h", ExpiresAt: in(time.Hour), State: ferric.LeaseBound}, now))
 		got, err := e.Lease(ctx, "52:54:00:00:00:01")
 		must(t, err)
-		equal(t, "lease", *got, ferric.DHCPLease{MAC: one, Address: "192.0.2.10", Hostname: "h", ExpiresAt: in(time.Hour)})
+		equal(t, "lease", *got, ferric.DHCPLease{MAC: one, Address: "192.0.2.10", Hostname: "h", ExpiresAt: in(time.Hour), State: ferric.LeaseBound})
 		got, err = e.LeaseByAddress(ctx, "192.0.2.10")
 		must(t, err)
 		equal(t, "MAC by address", got.MAC, one)
 		// The same machine may renew and move; its old address is free then.
-		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: one, Address: "192.0.2.10", ExpiresAt: in(2 * time.Hour)}, now))
-		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: one, Address: "192.0.2.11", ExpiresAt: in(2 * time.Hour)}, now))
+		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: one, Address: "192.0.2.10", ExpiresAt: in(2 * time.Hour), State: ferric.LeaseBound}, now))
+		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: one, Address: "192.0.2.11", ExpiresAt: in(2 * time.Hour), State: ferric.LeaseBound}, now))
 		_, err = e.LeaseByAddress(ctx, "192.0.2.10")
 		wantCode(t, err, ferric.CodeNotFound, "192.0.2.10")
 		// Another machine does not get it before it ends, and keeps what it has.
-		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: two, Address: "192.0.2.12", ExpiresAt: in(time.Hour)}, now))
-		wantCode(t, e.PutLease(ctx, ferric.DHCPLease{MAC: two, Address: "192.0.2.11", ExpiresAt: in(time.Hour)}, now), ferric.CodeConflict, "192.0.2.11")
+		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: two, Address: "192.0.2.12", ExpiresAt: in(time.Hour), State: ferric.LeaseBound}, now))
+		wantCode(t, e.PutLease(ctx, ferric.DHCPLease{MAC: two, Address: "192.0.2.11", ExpiresAt: in(time.Hour), State: ferric.LeaseBound}, now), ferric.CodeConflict, "192.0.2.11")
 		got, err = e.Lease(ctx, two)
 		must(t, err)
 		equal(t, "address of the second", got.Address, "192.0.2.12")
-		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: two, Address: "192.0.2.11", ExpiresAt: in(4 * time.Hour)}, in(3*time.Hour)))
+		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: two, Address: "192.0.2.11", ExpiresAt: in(4 * time.Hour), State: ferric.LeaseBound}, in(3*time.Hour)))
 		_, err = e.Lease(ctx, one)
 		wantCode(t, err, ferric.CodeNotFound, one)
 		// Declined addresses are nobody's.
@@ -213,17 +213,18 @@ func TestDHCPLeases(t *testing.T) {
 		must(t, e.DeclineLease(ctx, two, "192.0.2.11", in(10*time.Hour)))
 		got, err = e.LeaseByAddress(ctx, "192.0.2.11")
 		must(t, err)
-		equal(t, "declined", *got, ferric.DHCPLease{Address: "192.0.2.11", ExpiresAt: in(10 * time.Hour), Declined: true})
+		equal(t, "declined", *got, ferric.DHCPLease{Address: "192.0.2.11", ExpiresAt: in(10 * time.Hour), State: ferric.LeaseDeclined})
 		_, err = e.Lease(ctx, "")
 		wantCode(t, err, ferric.CodeNotFound, "")
-		wantCode(t, e.PutLease(ctx, ferric.DHCPLease{MAC: two, Address: "192.0.2.11", ExpiresAt: in(time.Hour)}, now), ferric.CodeConflict, "")
-		must(t, e.PutLease(ctx, ferric.DHCPLease{Address: "192.0.2.13", ExpiresAt: in(time.Hour), Declined: true}, now))
-		for name, bad := range map[string]ferric.DHCPLease{"no MAC": {Address: "192.0.2.1"}, "no address": {MAC: one}, "MAC and declined": {MAC: one, Address: "192.0.2.1", Declined: true}} {
+		wantCode(t, e.PutLease(ctx, ferric.DHCPLease{MAC: two, Address: "192.0.2.11", ExpiresAt: in(time.Hour), State: ferric.LeaseBound}, now), ferric.CodeConflict, "")
+		must(t, e.PutLease(ctx, ferric.DHCPLease{Address: "192.0.2.13", ExpiresAt: in(time.Hour), State: ferric.LeaseDeclined}, now))
+		for name, bad := range map[string]ferric.DHCPLease{"no MAC": {Address: "192.0.2.1", State: ferric.LeaseBound}, "no address": {MAC: one, State: ferric.LeaseBound},
+			"no state": {MAC: one, Address: "192.0.2.1"}, "MAC and declined": {MAC: one, Address: "192.0.2.1", State: ferric.LeaseDeclined}} {
 			if err := e.PutLease(ctx, bad, now); !ferric.IsCode(err, ferric.CodeInvalid) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: one, Address: "192.0.2.14", ExpiresAt: in(time.Minute)}, now))
+		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: one, Address: "192.0.2.14", ExpiresAt: in(time.Minute), State: ferric.LeaseBound}, now))
 		must(t, e.DeleteLease(ctx, two, "192.0.2.14")) // not its own
 		list, err := e.Leases(ctx)
 		must(t, err)
@@ -231,7 +232,7 @@ func TestDHCPLeases(t *testing.T) {
 		gone, err := e.ExpireLeases(ctx, in(2*time.Minute))
 		must(t, err)
 		equal(t, "expired", gone, 1)
-		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: one, Address: "2001:db8::1", ExpiresAt: in(time.Minute)}, now))
+		must(t, e.PutLease(ctx, ferric.DHCPLease{MAC: one, Address: "2001:db8::1", ExpiresAt: in(time.Minute), State: ferric.LeaseBound}, now))
 		must(t, e.DeleteLease(ctx, one, "2001:db8::1"))
 		_, err = e.Lease(ctx, one)
 		wantCode(t, err, ferric.CodeNotFound, "")

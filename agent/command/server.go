@@ -174,7 +174,11 @@ func (s *Server) result(w http.ResponseWriter, res agentapi.CommandResult, err e
 	if f.Type == agentapi.TypeStaleEpoch {
 		code = ferric.CodeStale
 	}
-	s.log.Warn("command refused", "status", f.Code, "err", err)
+	level := slog.LevelWarn
+	if f.Code == http.StatusNotFound {
+		level = slog.LevelDebug // the conductor asks for a command before it sends it
+	}
+	s.log.Log(context.Background(), level, "command refused", "status", f.Code, "err", err)
 	s.fault(w, f.Code, f.Error(), code)
 }
 

@@ -61,7 +61,7 @@ func (x *exchange) discover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := x.keep(ctx, ip, LeaseOffered); err != nil {
+	if err := x.keep(ctx, ip, ferric.LeaseOffered); err != nil {
 		return err
 	}
 	x.give(dhcpv4.MessageTypeOffer, ip)
@@ -87,7 +87,7 @@ func (x *exchange) request(ctx context.Context) error {
 		x.nak("the address is not this machine's")
 		return nil
 	}
-	err = x.keep(ctx, ip, LeaseBound)
+	err = x.keep(ctx, ip, ferric.LeaseBound)
 	if ferric.IsCode(err, ferric.CodeConflict) {
 		x.nak("the address is in use")
 		return nil
@@ -133,12 +133,12 @@ func (x *exchange) release(ctx context.Context) error {
 }
 
 // keep stores the lease of an address that is offered or given.
-func (x *exchange) keep(ctx context.Context, ip netip.Addr, state LeaseState) error {
+func (x *exchange) keep(ctx context.Context, ip netip.Addr, state ferric.LeaseState) error {
 	now := x.h.now()
 	until := now.Add(x.h.opts.OfferTime)
-	if state == LeaseBound {
+	if state == ferric.LeaseBound {
 		until = now.Add(x.h.opts.LeaseTime)
-	} else if have, err := x.h.leases.ByMAC(ctx, x.c.mac); err == nil && have.IP == ip && have.State == LeaseBound && have.Expires.After(until) {
+	} else if have, err := x.h.leases.ByMAC(ctx, x.c.mac); err == nil && have.IP == ip && have.State == ferric.LeaseBound && have.Expires.After(until) {
 		return nil // an offer does not shorten the lease that the machine has
 	}
 	return x.h.leases.Put(ctx, Lease{IP: ip, MAC: x.c.mac, State: state, Expires: until}, now)

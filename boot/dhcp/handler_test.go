@@ -221,14 +221,14 @@ func TestLease(t *testing.T) {
 		t.Fatalf("REQUEST: %s", ack.Reply.Packet.Summary())
 	}
 	l, err := r.leases.ByMAC(t.Context(), macKnown)
-	if err != nil || l.State != dhcp.LeaseBound || !l.Expires.Equal(r.clock.now.Add(time.Hour)) {
+	if err != nil || l.State != ferric.LeaseBound || !l.Expires.Equal(r.clock.now.Add(time.Hour)) {
 		t.Errorf("lease after ACK: %+v, %v", l, err)
 	}
 	// A boot stage later: the same machine starts over and must get the same address, without losing the lease.
 	if again := r.handle(macKnown, dhcpv4.MessageTypeDiscover, withBytes(61, 0, 'x')); again.IP.String() != address {
 		t.Errorf("the second DISCOVER is offered %s, want %s", again.IP, address)
 	}
-	if l, _ := r.leases.ByMAC(t.Context(), macKnown); l.State != dhcp.LeaseBound {
+	if l, _ := r.leases.ByMAC(t.Context(), macKnown); l.State != ferric.LeaseBound {
 		t.Errorf("an offer turned the lease into %+v", l)
 	}
 	// Renewing: unicast to the address, and the lease is longer.

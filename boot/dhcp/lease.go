@@ -9,20 +9,11 @@ import (
 	"ferric"
 )
 
-// LeaseState says what a lease stands for.
-type LeaseState string
-
-const (
-	LeaseOffered  LeaseState = "offered"  // offered, not yet taken
-	LeaseBound    LeaseState = "bound"    // in use by the machine
-	LeaseDeclined LeaseState = "declined" // a machine found somebody else using the address; MAC is empty
-)
-
 // Lease is an address that is given to a machine for a time.
 type Lease struct {
 	IP      netip.Addr
 	MAC     string // aa:bb:cc:dd:ee:ff; empty only if declined
-	State   LeaseState
+	State   ferric.LeaseState
 	Expires time.Time
 }
 
@@ -105,7 +96,7 @@ func (m *MemoryLeases) Decline(_ context.Context, mac string, ip netip.Addr, unt
 	if l, ok := m.byIP[ip]; !ok || l.MAC != mac || mac == "" {
 		return ferric.Errorf(ferric.CodeNotFound, "MAC address %s has no lease for %s", mac, ip)
 	}
-	m.byIP[ip] = Lease{IP: ip, State: LeaseDeclined, Expires: until}
+	m.byIP[ip] = Lease{IP: ip, State: ferric.LeaseDeclined, Expires: until}
 	return nil
 }
 

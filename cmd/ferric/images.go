@@ -93,7 +93,11 @@ func (i *images) Publish(ctx context.Context, node string, r agentdriver.ImageRe
 	if from == "http" && !strings.HasPrefix(r.Source, "file:") {
 		return agentapi.ImageInfo{ID: r.Source, URLs: []string{r.Source}, DiskFormat: r.DiskFormat, OSHashAlgo: sum.Algorithm, OSHashValue: sum.Value}, nil
 	}
-	entry, release, err := i.cache.Get(ctx, image.Request{URL: r.Source, Checksum: sum, Declared: r.DiskFormat})
+	declared := r.DiskFormat
+	if declared == "" && strings.HasSuffix(r.Source, ".qcow2") {
+		declared = "qcow2" // so that a damaged one is not taken for a raw disk
+	}
+	entry, release, err := i.cache.Get(ctx, image.Request{URL: r.Source, Checksum: sum, Declared: declared})
 	if err != nil {
 		return agentapi.ImageInfo{}, err
 	}

@@ -10,7 +10,7 @@ import (
 	"ferric/store"
 )
 
-// leases keeps the DHCP server's leases in the database. An offer is kept as a lease that ends soon.
+// leases keeps the DHCP server's leases in the database.
 type leases struct{ store *store.Store }
 
 // ByMAC implements dhcp.Leases.
@@ -27,11 +27,7 @@ func fromStore(l ferric.DHCPLease) (dhcp.Lease, error) {
 	if err != nil {
 		return dhcp.Lease{}, ferric.Errorf(ferric.CodeInternal, "stored DHCP lease: %w", err)
 	}
-	out := dhcp.Lease{IP: ip, MAC: l.MAC, State: dhcp.LeaseBound, Expires: l.ExpiresAt}
-	if l.Declined {
-		out.State = dhcp.LeaseDeclined
-	}
-	return out, nil
+	return dhcp.Lease{IP: ip, MAC: l.MAC, State: l.State, Expires: l.ExpiresAt}, nil
 }
 
 // InUse implements dhcp.Leases.
@@ -55,8 +51,7 @@ func (l leases) InUse(ctx context.Context, subnet netip.Prefix, now time.Time) (
 
 // Put implements dhcp.Leases.
 func (l leases) Put(ctx context.Context, lease dhcp.Lease, now time.Time) error {
-	return l.store.PutLease(ctx, ferric.DHCPLease{MAC: lease.MAC, Address: lease.IP.String(), ExpiresAt: lease.Expires,
-		Declined: lease.State == dhcp.LeaseDeclined}, now)
+	return l.store.PutLease(ctx, ferric.DHCPLease{MAC: lease.MAC, Address: lease.IP.String(), ExpiresAt: lease.Expires, State: lease.State}, now)
 }
 
 // Decline implements dhcp.Leases.

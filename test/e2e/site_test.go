@@ -123,6 +123,8 @@ func (s *site) start() {
 	}
 	s.serve = s.lab.Command(context.Background(), filepath.Join(s.bin, "ferric"), "serve", "--data-dir", s.dir, "--host", "conductor-1",
 		"--boot-interface", lab.Bridge, "--set", "boot.dhcp=server", "--set", "boot.dhcp_range=10.77.0.100-10.77.0.199",
+		// An emulated machine can be too slow for the kernel's check of its timer.
+		"--set", "boot.kernel_append_params=console=tty0 console=ttyS0,115200n8 no_timer_check",
 		"--set", "boot.router_advertisements=true", "--set", "deploy.boot_retry_timeout=3m", "--set", "conductor.sync_power_state_interval=10s", "--log-level", "debug")
 	s.serve.Stdout, s.serve.Stderr = s.log, s.log
 	if err := s.serve.Start(); err != nil {

@@ -40,7 +40,7 @@ func Run(t *testing.T, fresh func(testing.TB) dhcp.Leases) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	later := now.Add(time.Hour)
 	bound := func(ip netip.Addr, mac string) dhcp.Lease {
-		return dhcp.Lease{IP: ip, MAC: mac, State: dhcp.LeaseBound, Expires: later}
+		return dhcp.Lease{IP: ip, MAC: mac, State: ferric.LeaseBound, Expires: later}
 	}
 	// Each case runs these steps and then compares the leases in use in the subnet at the time at.
 	tests := map[string]struct {
@@ -85,14 +85,14 @@ func Run(t *testing.T, fresh func(testing.TB) dhcp.Leases) {
 			code(t, "Put", l.Put(ctx, bound(ip2, mac2), now), "")
 			code(t, "Put", l.Put(ctx, bound(ip1, mac2), now), ferric.CodeConflict)
 		}},
-		"expired address is taken over": {at: later, want: []dhcp.Lease{{IP: ip1, MAC: mac2, State: dhcp.LeaseOffered, Expires: later.Add(time.Minute)}},
+		"expired address is taken over": {at: later, want: []dhcp.Lease{{IP: ip1, MAC: mac2, State: ferric.LeaseOffered, Expires: later.Add(time.Minute)}},
 			steps: func(t *testing.T, ctx context.Context, l dhcp.Leases) {
 				code(t, "Put", l.Put(ctx, bound(ip1, mac1), now), "")
-				code(t, "Put", l.Put(ctx, dhcp.Lease{IP: ip1, MAC: mac2, State: dhcp.LeaseOffered, Expires: later.Add(time.Minute)}, later), "")
+				code(t, "Put", l.Put(ctx, dhcp.Lease{IP: ip1, MAC: mac2, State: ferric.LeaseOffered, Expires: later.Add(time.Minute)}, later), "")
 				_, err := l.ByMAC(ctx, mac1)
 				code(t, "ByMAC", err, ferric.CodeNotFound)
 			}},
-		"declined": {at: now, want: []dhcp.Lease{{IP: ip1, State: dhcp.LeaseDeclined, Expires: later}}, steps: func(t *testing.T, ctx context.Context, l dhcp.Leases) {
+		"declined": {at: now, want: []dhcp.Lease{{IP: ip1, State: ferric.LeaseDeclined, Expires: later}}, steps: func(t *testing.T, ctx context.Context, l dhcp.Leases) {
 			code(t, "Put", l.Put(ctx, bound(ip1, mac1), now), "")
 			code(t, "Decline", l.Decline(ctx, mac1, ip1, later), "")
 			_, err := l.ByMAC(ctx, mac1)
@@ -100,7 +100,7 @@ func Run(t *testing.T, fresh func(testing.TB) dhcp.Leases) {
 			code(t, "Put", l.Put(ctx, bound(ip1, mac1), now), ferric.CodeConflict)
 			code(t, "Put", l.Put(ctx, bound(ip1, mac2), now), ferric.CodeConflict)
 		}},
-		"two declined": {at: now, want: []dhcp.Lease{{IP: ip1, State: dhcp.LeaseDeclined, Expires: later}, {IP: ip2, State: dhcp.LeaseDeclined, Expires: later}},
+		"two declined": {at: now, want: []dhcp.Lease{{IP: ip1, State: ferric.LeaseDeclined, Expires: later}, {IP: ip2, State: ferric.LeaseDeclined, Expires: later}},
 			steps: func(t *testing.T, ctx context.Context, l dhcp.Leases) {
 				for _, ip := range []netip.Addr{ip1, ip2} {
 					code(t, "Put", l.Put(ctx, bound(ip, mac1), now), "")
@@ -124,7 +124,7 @@ func Run(t *testing.T, fresh func(testing.TB) dhcp.Leases) {
 		}},
 		"expire": {at: now, want: []dhcp.Lease{bound(ip1, mac1)}, steps: func(t *testing.T, ctx context.Context, l dhcp.Leases) {
 			code(t, "Put", l.Put(ctx, bound(ip1, mac1), now), "")
-			code(t, "Put", l.Put(ctx, dhcp.Lease{IP: ip2, MAC: mac2, State: dhcp.LeaseOffered, Expires: now.Add(-time.Minute)}, now.Add(-time.Hour)), "")
+			code(t, "Put", l.Put(ctx, dhcp.Lease{IP: ip2, MAC: mac2, State: ferric.LeaseOffered, Expires: now.Add(-time.Minute)}, now.Add(-time.Hour)), "")
 			for _, want := range []int{1, 0} {
 				n, err := l.Expire(ctx, now)
 				code(t, "Expire", err, "")
