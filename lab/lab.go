@@ -69,6 +69,10 @@ func Up(ctx context.Context, spec Spec) (*Lab, error) {
 		return nil, err
 	}
 	if !namespaceExists(config.Name) {
+		// Whatever runs still is in a namespace without a name, where nobody reaches it.
+		if err := l.endProcesses(ctx); err != nil {
+			return nil, err
+		}
 		if err := l.createNetwork(ctx); err != nil {
 			return nil, err
 		}
@@ -181,13 +185,7 @@ func (l *Lab) Down(ctx context.Context) ([]Stranger, error) {
 		return nil, err
 	}
 	defer unlock()
-	var failed []error
-	for _, m := range l.Machines() {
-		// The BMC first: nobody shall start the machine again.
-		failed = append(failed, m.controller().stop(ctx), m.Stop(ctx))
-	}
-	failed = append(failed, l.consoles().stop(ctx))
-	if err := errors.Join(failed...); err != nil {
+	if err := l.endProcesses(ctx); err != nil {
 		return nil, err
 	}
 	strangers := l.strangers(ctx)
@@ -211,4 +209,14 @@ func (l *Lab) Down(ctx context.Context) ([]Stranger, error) {
 	// What the lab did not put there stays, and with it the directory.
 	os.Remove(l.dir)
 	return strangers, nil
+}
+
+// endProcesses ends the BMCs, the machines and the console server.
+func (l *Lab) endProcesses(ctx context.Context) error {
+	var failed []error
+	for _, m := range l.Machines() {
+		// The BMC first: nobody shall start the machine again.
+		failed = append(failed, m.controller().stop(ctx), m.Stop(ctx))
+	}
+	return errors.Join(append(failed, l.consoles().stop(ctx))...)
 }

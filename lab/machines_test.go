@@ -3,6 +3,7 @@ package lab_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -120,6 +121,14 @@ func TestGoBMC(t *testing.T) {
 	}
 	b.expectPower(m, "17", "on")
 	b.ipmi(m, "17", "power", "soft")
+	b.expectPower(m, "17", "off")
+	// Somebody removes the network namespace: a BMC in the old one would never be reached again.
+	if out, err := exec.Command("ip", "netns", "delete", b.lab.Name()).CombinedOutput(); err != nil {
+		t.Fatalf("delete the namespace: %v: %s", err, out)
+	}
+	if _, err := lab.Up(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
 	b.expectPower(m, "17", "off")
 }
 
