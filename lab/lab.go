@@ -68,6 +68,11 @@ func Up(ctx context.Context, spec Spec) (*Lab, error) {
 	if err := l.claim(); err != nil {
 		return nil, err
 	}
+	for _, m := range l.Machines() {
+		if err := m.create(); err != nil {
+			return nil, fmt.Errorf("make %s: %w", m.Name, err)
+		}
+	}
 	if !namespaceExists(config.Name) {
 		// Whatever runs still is in a namespace without a name, where nobody reaches it.
 		if err := l.endProcesses(ctx); err != nil {
@@ -75,11 +80,6 @@ func Up(ctx context.Context, spec Spec) (*Lab, error) {
 		}
 		if err := l.createNetwork(ctx); err != nil {
 			return nil, err
-		}
-	}
-	for _, m := range l.Machines() {
-		if err := m.create(); err != nil {
-			return nil, fmt.Errorf("make %s: %w", m.Name, err)
 		}
 	}
 	if err := l.consoles().start(ctx); err != nil {
