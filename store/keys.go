@@ -15,6 +15,7 @@ var sealedColumns = []struct{ table, column, key string }{
 	{"nodes", "instance_info", "uuid"},
 	{"agent_sessions", "token", "node_uuid"},
 	{"configdrives", "data", "node_uuid"},
+	{"driver_states", "state", "id"},
 }
 
 const proofText = "ferric"

@@ -223,6 +223,9 @@ func TestDeleteNode(t *testing.T) {
 		must(t, e.BeginAgentSession(ctx, n.UUID))
 		must(t, e.SetInventory(ctx, &ferric.Inventory{NodeUUID: n.UUID, Inventory: []byte(`{}`)}))
 		must(t, e.SetConfigDrive(ctx, n.UUID, []byte("x")))
+		must(t, e.SetBIOSSettings(ctx, n.UUID, []ferric.BIOSSetting{{Name: "x"}}))
+		must(t, e.SetFirmware(ctx, n.UUID, []ferric.FirmwareComponent{{Component: "bmc"}}))
+		must(t, e.SetDriverState(ctx, n.UUID, "fake", []byte("{}")))
 
 		wantCode(t, e.DeleteNode(ctx, n.UUID, flow.Lease{}), ferric.CodeLocked, "is locked by host h")
 		stale := l
@@ -236,7 +239,8 @@ func TestDeleteNode(t *testing.T) {
 		_, err = e.Operation(ctx, op.ID)
 		wantCode(t, err, ferric.CodeNotFound, op.ID)
 		db := e.peek(t)
-		for _, table := range []string{"nodes", "ports", "node_traits", "operations", "steps", "history", "agent_sessions", "inventories", "configdrives"} {
+		for _, table := range []string{"nodes", "ports", "node_traits", "operations", "steps", "history", "agent_sessions", "inventories", "configdrives",
+			"bios_settings", "firmware_components", "driver_states"} {
 			var rows int
 			must(t, db.QueryRow("SELECT COUNT(*) FROM "+table).Scan(&rows))
 			if rows != 0 {
