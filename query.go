@@ -18,6 +18,7 @@ type NodeFilter struct {
 	Associated      *bool
 	Maintenance     *bool
 	Retired         *bool
+	ConsoleEnabled  *bool
 	Reserved        *bool
 	ProvisionStates []ProvisionState
 	Driver          string

@@ -66,11 +66,12 @@ type BootDevice string
 
 // Boot devices, with the names of Ironic's management interface.
 const (
-	BootPXE   BootDevice = "pxe"
-	BootDisk  BootDevice = "disk"
-	BootCDROM BootDevice = "cdrom"
-	BootBIOS  BootDevice = "bios"
-	BootSafe  BootDevice = "safe"
+	BootPXE    BootDevice = "pxe"
+	BootDisk   BootDevice = "disk"
+	BootCDROM  BootDevice = "cdrom"
+	BootBIOS   BootDevice = "bios"
+	BootSafe   BootDevice = "safe"
+	BootFloppy BootDevice = "floppy" // of virtual media only
 )
 
 // Boot modes.

@@ -39,7 +39,25 @@ func (c *Conductor) answers() map[rpc.Method]answer {
 		rpc.Lookup:             reply(c.lookup),
 		rpc.Heartbeat:          silent(c.heartbeat),
 		rpc.ContinueInspection: silent(c.continueInspection),
-		rpc.Drivers:            func(ctx context.Context, _ []byte) (any, error) { return c.listDrivers(ctx) },
+
+		rpc.SetBootMode:         silent(c.beginBootMode),
+		rpc.SetSecureBoot:       silent(c.beginSecureBoot),
+		rpc.SetTargetRAID:       silent(c.setTargetRAID),
+		rpc.RAIDProperties:      reply(c.raidProperties),
+		rpc.GetConsole:          reply(c.getConsole),
+		rpc.SetConsole:          silent(c.beginConsole),
+		rpc.ListIndicators:      reply(c.listIndicators),
+		rpc.GetIndicator:        reply(c.getIndicator),
+		rpc.SetIndicator:        silent(c.setIndicator),
+		rpc.ListVirtualMedia:    reply(c.listVirtualMedia),
+		rpc.AttachVirtualMedia:  silent(c.beginAttach),
+		rpc.DetachVirtualMedia:  silent(c.beginDetach),
+		rpc.VendorMethods:       reply(c.vendorMethods),
+		rpc.VendorCall:          reply(c.vendorCall),
+		rpc.DriverVendorMethods: reply(c.driverVendorMethods),
+		rpc.DriverVendorCall:    reply(c.driverVendorCall),
+
+		rpc.Drivers: func(ctx context.Context, _ []byte) (any, error) { return c.listDrivers(ctx) },
 	}
 }
 

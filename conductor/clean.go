@@ -112,6 +112,7 @@ func (c *Conductor) beginCleaning(ctx context.Context, t *driver.Task) (flow.Out
 	if !p.Manual && !c.automatedClean(t.Node) {
 		return flow.Done("automated cleaning is off for this node"), nil
 	}
+	c.readHardware(ctx, t)
 	var steps []flow.Step
 	if t.Set.Deploy().UsesRamdisk(t.Machine) && !p.DisableRamdisk {
 		steps = append(steps, hidden("boot_ramdisk", flow.Safe))

@@ -20,6 +20,7 @@ type Store interface {
 	CreateNode(ctx context.Context, n *ferric.Node) error
 	Node(ctx context.Context, uuid string) (*ferric.Node, error)
 	Nodes(ctx context.Context, f ferric.NodeFilter, p ferric.Page) ([]*ferric.Node, error)
+	NodesBrief(ctx context.Context, f ferric.NodeFilter, p ferric.Page) ([]*ferric.Node, error)
 	// ChangeNode changes a node that nobody holds a lease on; ForceNode does so whoever holds it.
 	ChangeNode(ctx context.Context, uuid string, version int64, m func(*ferric.Node) error) (*ferric.Node, error)
 	ForceNode(ctx context.Context, uuid string, version int64, m func(*ferric.Node) error) (*ferric.Node, error)
@@ -41,6 +42,11 @@ type Store interface {
 
 	SetInventory(ctx context.Context, i *ferric.Inventory) error
 	Inventory(ctx context.Context, node string) (*ferric.Inventory, error)
+
+	// States are what drivers remember of machines.
+	driver.States
+	SetBIOSSettings(ctx context.Context, node string, settings []ferric.BIOSSetting) error
+	SetFirmware(ctx context.Context, node string, components []ferric.FirmwareComponent) error
 
 	SetConfigDrive(ctx context.Context, node string, data []byte) error
 	ConfigDrive(ctx context.Context, node string) ([]byte, error)
@@ -84,7 +90,8 @@ type Conductor struct {
 
 	mu         sync.Mutex
 	members    *ring.Ring
-	powerFails map[string]int // consecutive failures of power sync by node
+	powerFails map[string]int  // consecutive failures of power sync by node
+	consoles   map[string]bool // nodes whose console runs here
 }
 
 // New makes a conductor. CodeInvalid if the configuration is wrong.
@@ -95,7 +102,7 @@ func New(c Config, d Deps) (*Conductor, error) {
 	if err := d.Drivers.Check(); err != nil {
 		return nil, err
 	}
-	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), powerFails: map[string]int{}}
+	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), powerFails: map[string]int{}, consoles: map[string]bool{}}
 	hooks, err := selectHooks(c.InspectionHooks)
 	if err != nil {
 		return nil, err
@@ -132,6 +139,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 	loops.Go(func() { c.every(ctx, c.HeartbeatInterval, "announce", c.beat) })
 	loops.Go(func() { c.every(ctx, c.PowerSyncInterval, "power sync", c.syncPower) })
 	loops.Go(func() { c.every(ctx, time.Hour, "prune history", c.prune) })
+	loops.Go(func() { c.every(ctx, consoleInterval, "consoles", c.keepConsoles) })
 	loops.Go(func() { c.every(ctx, c.StuckInterval, "stuck detection", c.findStuck) })
 	err := c.runner.Run(ctx)
 	loops.Wait()

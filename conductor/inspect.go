@@ -112,6 +112,7 @@ func (c *Conductor) awaitInventory(ctx context.Context, t *driver.Task) (flow.Ou
 }
 
 func (c *Conductor) inspectOutOfBand(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	c.readHardware(ctx, t)
 	inv, err := t.Set.Inspect().Run(ctx, t)
 	if err != nil {
 		return flow.Outcome{}, err
@@ -128,6 +129,9 @@ func (c *Conductor) processInventory(ctx context.Context, t *driver.Task) (flow.
 	stored, err := c.Store.Inventory(ctx, t.Node.UUID)
 	if err != nil {
 		return flow.Outcome{}, err
+	}
+	if t.Set.Inspect().InBand(t.Machine) {
+		c.readHardware(ctx, t)
 	}
 	f := &Findings{Task: t, Store: c.Store, AddPorts: c.AddPorts, KeepPorts: c.KeepPorts, UpdatePXE: c.UpdatePXEEnabled, PluginData: map[string]any{}}
 	if err := json.Unmarshal(stored.Inventory, &f.Inventory); err != nil {

@@ -61,7 +61,7 @@ func (c *Conductor) injectNMI(ctx context.Context, a rpc.NodeRef) error {
 	return c.onMachine(ctx, a.UUID, func(ctx context.Context, t *driver.Task) error {
 		nmi, ok := t.Set.Management().(driver.NMIInjector)
 		if !ok {
-			return ferric.Errorf(ferric.CodeUnsupported, "the node's management interface %q does not support inject_nmi", t.Node.Interfaces[ferric.KindManagement])
+			return driver.Unsupported(t.Node.Driver, "inject_nmi")
 		}
 		if err := t.Set.Management().Validate(ctx, t.Machine); err != nil {
 			return err

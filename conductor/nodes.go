@@ -133,6 +133,7 @@ func (c *Conductor) destroyNode(ctx context.Context, a rpc.NodeRef) error {
 				n.UUID, n.ProvisionState)
 		}
 		if t, err := c.looseTask(ctx, n); err == nil { // best effort: its hardware type may not be here any more
+			c.endConsole(ctx, t)
 			if err := c.forgetBoot(ctx, t); err != nil {
 				t.Log.Warn("cannot remove the boot configuration of a deleted node", "error", err)
 			}

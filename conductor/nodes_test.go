@@ -244,7 +244,7 @@ func TestManagement(t *testing.T) {
 		t.Error(err)
 	}
 	none := b.site.node("lab", func(n *ferric.Node) { n.Interfaces[ferric.KindManagement] = "noop" })
-	wantCode(t, b.call(rpc.InjectNMI, ref(none.id), nil), ferric.CodeUnsupported, `"noop"`, "inject_nmi")
+	wantCode(t, b.call(rpc.InjectNMI, ref(none.id), nil), ferric.CodeUnsupported, "Driver lab does not support inject_nmi (disabled or not implemented).")
 	wantCode(t, b.call(rpc.BootDevice, ref(none.id), nil), ferric.CodeUnsupported, "get_boot_device")
 	for _, id := range []string{m.id, none.id} {
 		if n := b.node(id); n.Reservation != "" {

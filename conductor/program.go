@@ -41,6 +41,10 @@ func (c *Conductor) programs() map[string]flow.Program {
 		p.c = c
 		all[p.kind] = p
 	}
+	for _, p := range c.actionPrograms() {
+		p.c = c
+		all[p.kind] = p
+	}
 	return all
 }
 
@@ -62,6 +66,11 @@ func (p *program) Func(op *flow.Operation, s *flow.Step) (flow.Func, error) {
 			if code, err = driverStep(t, p.phase, s); err != nil {
 				return flow.Outcome{}, err
 			}
+			out, err := code(ctx, t)
+			if err == nil && out.IsDone() {
+				p.c.readBack(ctx, t, ferric.InterfaceKind(s.Interface))
+			}
+			return out, err
 		}
 		return code(ctx, t)
 	}, nil
@@ -105,7 +114,7 @@ func (c *Conductor) looseTask(ctx context.Context, n *ferric.Node) (*driver.Task
 	if err != nil {
 		return nil, err
 	}
-	t := &driver.Task{Machine: &driver.Machine{Node: n, Ports: ports}, Set: set, PortStore: portStore{c.Store}, Log: c.nodeLog(n)}
+	t := &driver.Task{Machine: &driver.Machine{Node: n, Ports: ports}, Set: set, PortStore: portStore{c.Store}, States: c.Store, Log: c.nodeLog(n)}
 	t.Agent = &agentConn{c: c, task: t, node: n.UUID}
 	return t, nil
 }

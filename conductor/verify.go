@@ -33,6 +33,7 @@ func (c *Conductor) verify(ctx context.Context, t *driver.Task) (flow.Outcome, e
 	if err != nil {
 		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "Failed to get power state for node %s. Error: %w", t.Node.UUID, err)
 	}
+	c.readHardware(ctx, t)
 	return flow.Done(map[string]any{"power_state": power}), t.Mutate(ctx, func(n *ferric.Node) error {
 		n.PowerState = power
 		if n.Fault == ferric.FaultPower {

@@ -89,4 +89,10 @@ type Fake struct {
 	CleanDelay      Delay `toml:"clean_delay" default:"0s" help:"Clean steps of the deploy interface."`
 	ManagementDelay Delay `toml:"management_delay" default:"0s" help:"Management interface."`
 	InspectDelay    Delay `toml:"inspect_delay" default:"0s" help:"Inspect interface."`
+	BIOSDelay       Delay `toml:"bios_delay" default:"0s" help:"Steps of the BIOS interface."`
+	FirmwareDelay   Delay `toml:"firmware_delay" default:"0s" help:"Each update of the firmware interface."`
+	RAIDDelay       Delay `toml:"raid_delay" default:"0s" help:"Steps of the RAID interface."`
+	ConsoleDelay    Delay `toml:"console_delay" default:"0s" help:"Starting and stopping a console."`
+	VendorDelay     Delay `toml:"vendor_delay" default:"0s" help:"Methods and steps of the vendor interface."`
+	StorageDelay    Delay `toml:"storage_delay" default:"0s" help:"Storage interface."`
 }

@@ -45,41 +45,6 @@ type Power interface {
 	SupportedPowerStates(m *Machine) []ferric.PowerState
 }
 
-// BootDeviceSetting is where a machine boots from next; Persistent is nil if the hardware does not say.
-type BootDeviceSetting struct {
-	Device     ferric.BootDevice
-	Persistent *bool
-}
-
-// Management sets up how a machine boots. Interface kind "management".
-type Management interface {
-	Interface
-	SupportedBootDevices(m *Machine) []ferric.BootDevice
-	// BootDevice asks the hardware. Device is "" if it has no override.
-	BootDevice(ctx context.Context, m *Machine) (BootDeviceSetting, error)
-	// SetBootDevice is for the next boot, or for every boot if persistent. It may be repeated. CodeInvalid for a device that is not
-	// supported.
-	SetBootDevice(ctx context.Context, m *Machine, d ferric.BootDevice, persistent bool) error
-}
-
-// NMIInjector is an optional part of Management.
-type NMIInjector interface {
-	InjectNMI(ctx context.Context, m *Machine) error
-}
-
-// SensorReader is an optional part of Management. The result has Ironic's shape: sensor type → sensor id → reading.
-type SensorReader interface {
-	Sensors(ctx context.Context, m *Machine) (map[string]map[string]any, error)
-}
-
-// BootModer is an optional part of Management.
-type BootModer interface {
-	SupportedBootModes(m *Machine) []string
-	// BootMode returns "" if the hardware does not say.
-	BootMode(ctx context.Context, m *Machine) (string, error)
-	SetBootMode(ctx context.Context, m *Machine, mode string) error
-}
-
 // RamdiskBoot says what to boot the machine into.
 type RamdiskBoot struct {
 	Kernel  string            // source of the kernel: a path or URL; "" is the configured one
@@ -161,19 +126,4 @@ type Storage interface {
 	Detach(ctx context.Context, t *Task) error
 	// WritesImage reports whether the image is to be written to a local disk.
 	WritesImage(m *Machine) bool
-}
-
-// Vendor offers calls of its own. Interface kind "vendor".
-type Vendor interface {
-	Interface
-	Methods() []VendorMethod
-}
-
-// VendorMethod is one call of a vendor interface.
-type VendorMethod struct {
-	Name        string
-	HTTPMethods []string // POST, GET, …
-	Async       bool
-	Description string
-	Run         func(ctx context.Context, m *Machine, args map[string]any) (any, error)
 }

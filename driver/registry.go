@@ -133,6 +133,16 @@ func fits(kind ferric.InterfaceKind, impl Interface) (ok bool) {
 		_, ok = impl.(Inspect)
 	case ferric.KindStorage:
 		_, ok = impl.(Storage)
+	case ferric.KindBIOS:
+		_, ok = impl.(BIOS)
+	case ferric.KindFirmware:
+		_, ok = impl.(Firmware)
+	case ferric.KindRAID:
+		_, ok = impl.(RAID)
+	case ferric.KindConsole:
+		_, ok = impl.(Console)
+	case ferric.KindVendor:
+		_, ok = impl.(Vendor)
 	default: // a kind whose core has nothing to do yet, or that machines may lack
 		ok = impl != nil
 	}
@@ -169,12 +179,11 @@ func (s *Set) Network() Network       { return s.byKind[ferric.KindNetwork].(Net
 func (s *Set) Deploy() Deploy         { return s.byKind[ferric.KindDeploy].(Deploy) }
 func (s *Set) Inspect() Inspect       { return s.byKind[ferric.KindInspect].(Inspect) }
 func (s *Set) Storage() Storage       { return s.byKind[ferric.KindStorage].(Storage) }
-
-// Vendor returns the node's vendor interface; ok is false for no-vendor.
-func (s *Set) Vendor() (v Vendor, ok bool) {
-	v, ok = s.byKind[ferric.KindVendor].(Vendor)
-	return v, ok
-}
+func (s *Set) BIOS() BIOS             { return s.byKind[ferric.KindBIOS].(BIOS) }
+func (s *Set) Firmware() Firmware     { return s.byKind[ferric.KindFirmware].(Firmware) }
+func (s *Set) RAID() RAID             { return s.byKind[ferric.KindRAID].(RAID) }
+func (s *Set) Console() Console       { return s.byKind[ferric.KindConsole].(Console) }
+func (s *Set) Vendor() Vendor         { return s.byKind[ferric.KindVendor].(Vendor) }
 
 // Validation is the result of validating one kind.
 type Validation struct {

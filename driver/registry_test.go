@@ -105,24 +105,22 @@ func TestCompose(t *testing.T) {
 	if n.Interfaces != nil {
 		t.Errorf("composing changed the node: %v", n.Interfaces)
 	}
-	for _, impl := range []driver.Interface{set.Power(), set.Management(), set.Boot(), set.Network(), set.Deploy(), set.Inspect(), set.Storage()} {
+	for _, impl := range []driver.Interface{set.Power(), set.Management(), set.Boot(), set.Network(), set.Deploy(), set.Inspect(), set.Storage(),
+		set.BIOS(), set.Firmware(), set.RAID(), set.Console(), set.Vendor()} {
 		if impl == nil {
 			t.Error("an interface is missing")
 		}
 	}
-	if _, ok := set.Vendor(); ok {
-		t.Error("a vendor interface that is not there")
-	}
 	m := &driver.Machine{Node: n}
 	steps := set.Steps(m, driver.CleanPhase)
-	if len(steps) != 1 || len(steps[ferric.KindDeploy]) != 2 {
+	if len(steps) != 5 || len(steps[ferric.KindDeploy]) != 2 || len(steps[ferric.KindBIOS]) != 3 {
 		t.Errorf("clean steps %v", steps)
 	}
 	if s := set.Steps(m, driver.VerifyPhase); len(s) != 0 {
 		t.Errorf("verify steps %v", s)
 	}
 	v := set.Validate(context.Background(), m)
-	if !v[ferric.KindPower].Result || v[ferric.KindBIOS].Result || !strings.Contains(v[ferric.KindBIOS].Reason, "does not support bios") {
+	if !v[ferric.KindPower].Result || v[ferric.KindRescue].Result || !strings.Contains(v[ferric.KindRescue].Reason, "does not support rescue") {
 		t.Errorf("validation %v", v)
 	}
 }
@@ -134,7 +132,7 @@ func TestCheck(t *testing.T) {
 	}
 	hw := (&fake.Hardware{}).Implementations()
 	for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindManagement, ferric.KindBoot, ferric.KindDeploy, ferric.KindInspect,
-		ferric.KindStorage, ferric.KindNetwork} {
+		ferric.KindStorage, ferric.KindNetwork, ferric.KindBIOS, ferric.KindFirmware, ferric.KindRAID, ferric.KindConsole, ferric.KindVendor} {
 		r := registry()
 		wrong := hw[ferric.KindPower]
 		if kind == ferric.KindPower {

@@ -57,6 +57,7 @@ type Task struct {
 	Set       *Set
 	Agent     Agent
 	PortStore Ports
+	States    States
 	Log       *slog.Logger
 	// Mutate changes the node, fenced, and refreshes Machine.Node.
 	Mutate func(ctx context.Context, change flow.Mutate) error

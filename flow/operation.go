@@ -12,6 +12,7 @@ type Lane string
 const (
 	Provision Lane = "provision" // what changes the provision state
 	Power     Lane = "power"     // power changes asked for by people
+	Hardware  Lane = "hardware"  // other things that people ask of a machine's hardware and do not wait for
 )
 
 // Status is where an operation or a step stands.

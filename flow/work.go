@@ -267,6 +267,8 @@ func eventType(kind string) string {
 		return ferric.EventAdoption
 	case "power":
 		return ferric.EventPower
+	case "set_console":
+		return ferric.EventConsole
 	}
 	return ferric.EventProvisioning
 }

@@ -237,6 +237,7 @@ func nodeFilter(f ferric.NodeFilter, now time.Time) *filter {
 	w.equal("instance_uuid", f.InstanceID)
 	w.is(f.Associated, "instance_uuid <> ''", "instance_uuid = ''")
 	w.is(f.Maintenance, "maintenance", "NOT maintenance")
+	w.is(f.ConsoleEnabled, "console_enabled", "NOT console_enabled")
 	w.is(f.Retired, "retired", "NOT retired")
 	w.is(f.Reserved, "(reservation <> '' AND lease_until >= ?)", "(reservation = '' OR lease_until < ?)", micros(now))
 	in(w, "provision_state", f.ProvisionStates)

@@ -38,7 +38,7 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 		return err
 	}
 	s.closers = append(s.closers, pictures.Close)
-	p := parts{bmcs: pool, images: pictures, configDrives: s.store, log: s.log}
+	p := parts{bmcs: pool, images: pictures, configDrives: s.store, states: s.store, log: s.log}
 	apiURL := cfg.Agent.ExternalCallbackURL
 	if cfg.HasRole("boot") && cfg.Boot.Interface != "" {
 		b, err := s.setUpBoot(ctx, rest, pictures)

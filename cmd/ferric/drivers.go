@@ -41,6 +41,7 @@ func hardwareTypes() []driver.HardwareType {
 		{Name: "fake-hardware", Supports: with(map[ferric.InterfaceKind][]string{
 			ferric.KindPower: {"fake"}, ferric.KindManagement: {"fake", "noop"}, ferric.KindBoot: {"fake", "ipxe", "pxe"},
 			ferric.KindDeploy: {"fake", "direct"}, ferric.KindInspect: {"fake", "no-inspect"}, ferric.KindStorage: {"noop", "fake"},
+			ferric.KindBIOS: {"fake"}, ferric.KindConsole: {"fake"}, ferric.KindFirmware: {"fake"}, ferric.KindRAID: {"fake"}, ferric.KindVendor: {"fake"},
 		})},
 	}
 }
@@ -51,12 +52,13 @@ type parts struct {
 	images       *images
 	configDrives agentdriver.ConfigDrives
 	publisher    netboot.Publisher // nil while the boot services are off
+	states       driver.States
 	log          *slog.Logger
 }
 
 // implementations lists every implementation by kind and name.
 func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[string]driver.Interface {
-	hw := fakeHardware(cfg)
+	hw := fakeHardware(cfg, p)
 	pxe := func(flavor boot.Flavor) *netboot.Boot {
 		return &netboot.Boot{Flavor: flavor, Publisher: p.publisher, Files: p.images, Append: cfg.Boot.KernelAppendParams}
 	}
@@ -82,11 +84,13 @@ func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[s
 	return all
 }
 
-func fakeHardware(cfg *config.Config) *fake.Hardware {
+func fakeHardware(cfg *config.Config, p parts) *fake.Hardware {
 	delay := func(d config.Delay) fake.Delay { return fake.Delay{Min: d.Min, Max: d.Max} }
 	f := cfg.Fake
 	return &fake.Hardware{PowerDelay: delay(f.PowerDelay), ManagementDelay: delay(f.ManagementDelay), BootDelay: delay(f.BootDelay),
-		DeployDelay: delay(f.DeployDelay), CleanDelay: delay(f.CleanDelay), InspectDelay: delay(f.InspectDelay)}
+		DeployDelay: delay(f.DeployDelay), CleanDelay: delay(f.CleanDelay), InspectDelay: delay(f.InspectDelay), BIOSDelay: delay(f.BIOSDelay),
+		FirmwareDelay: delay(f.FirmwareDelay), RAIDDelay: delay(f.RAIDDelay), ConsoleDelay: delay(f.ConsoleDelay),
+		VendorDelay: delay(f.VendorDelay), StorageDelay: delay(f.StorageDelay), States: p.states}
 }
 
 // registry makes the registry of what is enabled.

@@ -1,5 +1,5 @@
-// Package fake is hardware that does not exist: the implementations named "fake", for trying the API, for tests and for load. They keep
-// what is set, per node, in memory, and can be slowed down.
+// Package fake is hardware that does not exist: the implementations named "fake", for trying the API, for tests and for load. Every kind
+// works; what is set is kept per node, over restarts if Hardware.States is given, and every kind can be slowed down.
 //
 // # Concurrency
 //
@@ -42,21 +42,22 @@ func (d Delay) sleep(ctx context.Context) error {
 // Hardware is the shared state of the fake implementations. Its zero value is ready for use.
 type Hardware struct {
 	PowerDelay, ManagementDelay, BootDelay, DeployDelay, InspectDelay, CleanDelay Delay
+	BIOSDelay, FirmwareDelay, RAIDDelay, ConsoleDelay, VendorDelay, StorageDelay  Delay
 
-	mu   sync.Mutex
-	boot map[string]bootSetting
-}
+	// States is where the machines' states are kept. nil: in memory, which is for tests.
+	States driver.States
 
-type bootSetting struct {
-	device     ferric.BootDevice
-	persistent bool
+	locks  [64]sync.Mutex // by node
+	mu     sync.Mutex
+	states map[string][]byte // while States is nil
 }
 
 // Implementations returns the fake implementation of every kind.
 func (h *Hardware) Implementations() map[ferric.InterfaceKind]driver.Interface {
 	return map[ferric.InterfaceKind]driver.Interface{
 		ferric.KindPower: Power{h: h}, ferric.KindManagement: Management{h: h}, ferric.KindBoot: Boot{h: h}, ferric.KindDeploy: Deploy{h: h},
-		ferric.KindInspect: Inspect{h: h}, ferric.KindStorage: Storage{},
+		ferric.KindInspect: Inspect{h: h}, ferric.KindStorage: Storage{h: h}, ferric.KindBIOS: BIOS{h: h}, ferric.KindFirmware: Firmware{h: h},
+		ferric.KindRAID: RAID{h: h}, ferric.KindConsole: Console{h: h}, ferric.KindVendor: Vendor{h: h},
 	}
 }
 
@@ -93,58 +94,6 @@ func (p Power) SetPowerState(ctx context.Context, m *driver.Machine, target ferr
 // SupportedPowerStates implements driver.Power.
 func (Power) SupportedPowerStates(*driver.Machine) []ferric.PowerState {
 	return []ferric.PowerState{ferric.PowerOn, ferric.PowerOff, ferric.Reboot, ferric.SoftReboot, ferric.SoftPowerOff}
-}
-
-// Management is the management interface "fake".
-type Management struct {
-	open
-	h *Hardware
-}
-
-// SupportedBootDevices implements driver.Management.
-func (Management) SupportedBootDevices(*driver.Machine) []ferric.BootDevice {
-	return []ferric.BootDevice{ferric.BootPXE, ferric.BootDisk, ferric.BootCDROM, ferric.BootBIOS, ferric.BootSafe}
-}
-
-// BootDevice implements driver.Management.
-func (g Management) BootDevice(ctx context.Context, m *driver.Machine) (driver.BootDeviceSetting, error) {
-	if err := g.h.ManagementDelay.sleep(ctx); err != nil {
-		return driver.BootDeviceSetting{}, err
-	}
-	g.h.mu.Lock()
-	defer g.h.mu.Unlock()
-	s, ok := g.h.boot[m.Node.UUID]
-	if !ok {
-		s = bootSetting{device: ferric.BootPXE}
-	}
-	return driver.BootDeviceSetting{Device: s.device, Persistent: &s.persistent}, nil
-}
-
-// SetBootDevice implements driver.Management.
-func (g Management) SetBootDevice(ctx context.Context, m *driver.Machine, d ferric.BootDevice, persistent bool) error {
-	if !slices.Contains(g.SupportedBootDevices(m), d) {
-		return ferric.Errorf(ferric.CodeInvalid, "Invalid boot device %s specified.", d)
-	}
-	if err := g.h.ManagementDelay.sleep(ctx); err != nil {
-		return err
-	}
-	g.h.mu.Lock()
-	defer g.h.mu.Unlock()
-	if g.h.boot == nil {
-		g.h.boot = map[string]bootSetting{}
-	}
-	g.h.boot[m.Node.UUID] = bootSetting{d, persistent}
-	return nil
-}
-
-// InjectNMI implements driver.NMIInjector.
-func (g Management) InjectNMI(ctx context.Context, _ *driver.Machine) error {
-	return g.h.ManagementDelay.sleep(ctx)
-}
-
-// Sensors implements driver.SensorReader.
-func (g Management) Sensors(context.Context, *driver.Machine) (map[string]map[string]any, error) {
-	return map[string]map[string]any{}, nil
 }
 
 // Boot is the boot interface "fake".
@@ -222,13 +171,20 @@ func (i Inspect) Run(ctx context.Context, _ *driver.Task) (*ferric.Inventory, er
 }
 
 // Storage is the storage interface "fake".
-type Storage struct{ open }
+type Storage struct {
+	open
+	h *Hardware
+}
 
 // Attach implements driver.Storage.
-func (Storage) Attach(context.Context, *driver.Task) error { return nil }
+func (s Storage) Attach(ctx context.Context, _ *driver.Task) error {
+	return s.h.StorageDelay.sleep(ctx)
+}
 
 // Detach implements driver.Storage.
-func (Storage) Detach(context.Context, *driver.Task) error { return nil }
+func (s Storage) Detach(ctx context.Context, _ *driver.Task) error {
+	return s.h.StorageDelay.sleep(ctx)
+}
 
 // WritesImage implements driver.Storage.
 func (Storage) WritesImage(*driver.Machine) bool { return false }

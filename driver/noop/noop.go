@@ -13,17 +13,6 @@ import (
 	"ferric/driver"
 )
 
-// Absent is an interface that a machine does not have, such as "no-raid". Kind names it in the refusal.
-type Absent struct{ Kind ferric.InterfaceKind }
-
-// Properties implements driver.Interface.
-func (Absent) Properties() map[string]string { return nil }
-
-// Validate implements driver.Interface: the node has no such interface, and says so.
-func (a Absent) Validate(_ context.Context, m *driver.Machine) error {
-	return ferric.Errorf(ferric.CodeUnsupported, "Driver %s does not support %s (disabled or not implemented).", m.Node.Driver, a.Kind)
-}
-
 // Inspect is "no-inspect".
 type Inspect struct{ Absent }
 

@@ -32,4 +32,5 @@ CREATE TABLE driver_states (
   updated_at BIGINT NOT NULL,
   state BYTEA
 );
+CREATE INDEX nodes_console_enabled ON nodes (console_enabled) WHERE console_enabled;
 CREATE INDEX driver_states_node_uuid ON driver_states (node_uuid);
