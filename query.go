@@ -39,6 +39,7 @@ type NodeFilter struct {
 
 // PortFilter selects ports; zero fields select everything.
 type PortFilter struct {
+	Project       string // owner or lessee of the node
 	NodeUUIDs     []string
 	Addresses     []string
 	PortgroupUUID string

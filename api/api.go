@@ -13,7 +13,7 @@ import (
 
 	"ferric"
 	"ferric/obs"
-	"ferric/rpc"
+	"ferric/policy"
 	"ferric/state"
 )
 
@@ -28,7 +28,9 @@ type API struct {
 	ports   *resource[ferric.Port]
 	table   *table
 	ramdisk *table
-	auth    *basicAuth // nil: noauth
+	auth    Authenticator
+	kinds   map[string]guarded
+	rules   func() *policy.Rules
 }
 
 // New makes the API. CodeInvalid names the setting that cannot work; the user file is read once here, so that a bad one is
@@ -41,12 +43,25 @@ func New(config Config, deps Deps) (*API, error) {
 	if a.now == nil {
 		a.now = time.Now
 	}
-	if config.AuthStrategy == HTTPBasic {
-		var err error
+	var err error
+	switch {
+	case deps.Authenticator != nil:
+		a.auth = deps.Authenticator
+	case config.AuthStrategy == HTTPBasic:
 		if a.auth, err = newBasicAuth(config.UserFile, a.now); err != nil {
 			return nil, err
 		}
+	default:
+		a.auth = noAuth{}
 	}
+	if a.rules = deps.Policy; a.rules == nil {
+		defaults, err := policy.New(policy.Ironic(), nil)
+		if err != nil {
+			return nil, err
+		}
+		a.rules = func() *policy.Rules { return defaults }
+	}
+	a.kinds = a.guarded()
 	a.nodes, a.ports = nodeResource(), portResource()
 	routes := a.routes()
 	a.table = newTable(routes)
@@ -104,14 +119,14 @@ func (w *answer) WriteHeader(status int) {
 func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // serve answers one request: it is the frame around every route.
-func (a *API) serve(rw http.ResponseWriter, r *http.Request, t *table, auth *basicAuth, agents bool) {
+func (a *API) serve(rw http.ResponseWriter, r *http.Request, t *table, auth Authenticator, agents bool) {
 	start := a.now()
 	w := &answer{ResponseWriter: rw}
 	id := obs.NewRequestID()
 	w.Header().Set("Openstack-Request-Id", id)
 	ctx, cancel := context.WithTimeout(obs.WithRequestID(r.Context(), id), a.config.RequestTimeout)
 	defer cancel()
-	rq := &request{Request: r.WithContext(ctx), header: w.Header(), base: a.publicURL(r)}
+	rq := &request{Request: r.WithContext(ctx), header: w.Header(), base: a.publicURL(r), rules: a.rules()}
 	pattern := "none"
 	defer func() {
 		if p := recover(); p != nil {
@@ -144,7 +159,7 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request, t *table, auth *bas
 		writeJSON(w, refused.status, mustJSON(map[string]string{"faultcode": "Client", "faultstring": refused.text}))
 		return
 	}
-	var denied *authError
+	var denied *Refusal
 	if errors.As(err, &denied) {
 		denied.write(w)
 		return
@@ -156,14 +171,14 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request, t *table, auth *bas
 }
 
 // dispatch finds the route and runs it.
-func (a *API) dispatch(w *answer, rq *request, t *table, auth *basicAuth, agents bool, pattern *string) error {
+func (a *API) dispatch(w *answer, rq *request, t *table, auth Authenticator, agents bool, pattern *string) error {
 	path := canonicalPath(rq.URL.Path)
-	if auth != nil && !t.public(path) {
-		user, err := auth.check(rq.Request)
-		if err != nil {
+	if t.public(path) {
+		rq.open, rq.who = true, policy.Caller{IsPublicAPI: true}
+	} else if auth != nil {
+		if err := a.authenticate(rq, auth); err != nil {
 			return err
 		}
-		rq.caller = rpc.Caller{User: user}
 	}
 	limit := a.config.MaxBody
 	switch {
@@ -207,9 +222,15 @@ func (a *API) dispatch(w *answer, rq *request, t *table, auth *basicAuth, agents
 	if rq.args, err = parseArgs(rq, found.args); err != nil {
 		return err
 	}
+	if err := a.admit(rq, found); err != nil {
+		return err
+	}
 	result, err := found.handle(rq)
 	if err != nil {
 		return err
+	}
+	if found.late && !rq.asked {
+		return fmt.Errorf("%s %s: the handler did not ask its rule", found.method, found.path)
 	}
 	status := found.status
 	if status == 0 {

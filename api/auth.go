@@ -17,7 +17,50 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"ferric"
+	"ferric/policy"
+	"ferric/rpc"
 )
+
+// Authenticator finds out who sent a request. It is an authentication strategy.
+type Authenticator interface {
+	// Authenticate returns the caller. It is asked once for every request whose route is not public, before the body is read; it may use
+	// the network until the request's context ends. A *Refusal is answered as it says, another error by its code.
+	Authenticate(r *http.Request) (policy.Caller, error)
+}
+
+// Refusal is the answer to a request whose sender is not known.
+type Refusal struct {
+	Status int
+	Text   string
+	// Challenge is the WWW-Authenticate header, "" for none.
+	Challenge string
+}
+
+func (e *Refusal) Error() string { return e.Text }
+
+// write answers in the form that Ironic gives it.
+func (e *Refusal) write(w http.ResponseWriter) {
+	if e.Challenge != "" {
+		w.Header().Set("WWW-Authenticate", e.Challenge)
+	}
+	writeJSON(w, e.Status, mustJSON(map[string]any{"error": map[string]any{"message": e.Text, "code": e.Status}}))
+}
+
+// authenticate notes who sent the request.
+func (a *API) authenticate(rq *request, auth Authenticator) error {
+	who, err := auth.Authenticate(rq.Request)
+	if err != nil {
+		return err
+	}
+	who.ElevatedServiceProject = a.config.ElevatedServiceProject
+	rq.who, rq.caller = who, rpc.Caller{User: who.UserID, Project: who.ProjectID}
+	return nil
+}
+
+// noAuth takes everybody for the system's administrator.
+type noAuth struct{}
+
+func (noAuth) Authenticate(*http.Request) (policy.Caller, error) { return policy.SystemAdmin(""), nil }
 
 // basicAuth checks HTTP basic credentials against an htpasswd file with bcrypt hashes.
 type basicAuth struct {
@@ -43,21 +86,6 @@ const maxChecks = 2
 
 // maxChecked bounds the memory of right credentials.
 const maxChecked = 1024
-
-// authError is a refusal in the form that Ironic gives it.
-type authError struct {
-	status int
-	text   string
-}
-
-func (e *authError) Error() string { return e.text }
-
-func (e *authError) write(w http.ResponseWriter) {
-	if e.status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Basic realm="Baremetal API"`)
-	}
-	writeJSON(w, e.status, mustJSON(map[string]any{"error": map[string]any{"message": e.text, "code": e.status}}))
-}
 
 func newBasicAuth(path string, now func() time.Time) (*basicAuth, error) {
 	b := &basicAuth{path: path, now: now, salt: make([]byte, 32), slots: make(chan struct{}, maxChecks), checked: map[[sha256.Size]byte]time.Time{}}
@@ -106,30 +134,43 @@ func (b *basicAuth) load() error {
 	return nil
 }
 
+func unauthorized(text string) error {
+	return &Refusal{Status: http.StatusUnauthorized, Text: text, Challenge: `Basic realm="Baremetal API"`}
+}
+
+// Authenticate takes every user of the file for the system's administrator.
+func (b *basicAuth) Authenticate(r *http.Request) (policy.Caller, error) {
+	user, err := b.check(r)
+	if err != nil {
+		return policy.Caller{}, err
+	}
+	return policy.SystemAdmin(user), nil
+}
+
 // check returns the name of the user who sent the request.
 func (b *basicAuth) check(r *http.Request) (string, error) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
-		return "", &authError{http.StatusUnauthorized, "Authorization required"}
+		return "", unauthorized("Authorization required")
 	}
 	kind, token, ok := strings.Cut(strings.TrimSpace(header), " ")
 	if !ok {
-		return "", &authError{http.StatusBadRequest, "Could not parse Authorization header"}
+		return "", &Refusal{Status: http.StatusBadRequest, Text: "Could not parse Authorization header"}
 	}
 	if !strings.EqualFold(kind, "basic") {
-		return "", &authError{http.StatusBadRequest, fmt.Sprintf("Unsupported authorization type %q", clip(kind))}
+		return "", &Refusal{Status: http.StatusBadRequest, Text: fmt.Sprintf("Unsupported authorization type %q", clip(kind))}
 	}
 	pair, err := base64.StdEncoding.DecodeString(strings.TrimSpace(token))
 	name, password, found := strings.Cut(string(pair), ":")
 	if err != nil || !found {
-		return "", &authError{http.StatusBadRequest, "Could not decode authorization token"}
+		return "", &Refusal{Status: http.StatusBadRequest, Text: "Could not decode authorization token"}
 	}
 	right, err := b.verify(r.Context(), name, password)
 	if err != nil {
 		return "", err
 	}
 	if !right {
-		return "", &authError{http.StatusUnauthorized, "Incorrect username or password"}
+		return "", unauthorized("Incorrect username or password")
 	}
 	return name, nil
 }

@@ -23,6 +23,11 @@ type Config struct {
 	// UserFile is the htpasswd file of HTTPBasic: lines of "name:bcrypt hash". It is read again when it changes.
 	UserFile string
 
+	// ProjectAdminCanManageOwnNodes lets administrators of projects add and remove nodes that their project owns.
+	ProjectAdminCanManageOwnNodes bool
+	// ElevatedServiceProject is the name of the project whose service role may do what the system's may, "" for none.
+	ElevatedServiceProject string
+
 	// RamdiskEndpoints lets agents use lookup, heartbeat and continue_inspection here. Ramdisk serves them in any case.
 	RamdiskEndpoints bool
 	// RestrictLookup limits lookup to the provision states in which an agent is expected.
@@ -54,7 +59,7 @@ type Config struct {
 // Defaults returns the configuration that Ferric starts with; limits are Ironic's.
 func Defaults() Config {
 	return Config{
-		AuthStrategy: NoAuth, RamdiskEndpoints: true, RestrictLookup: true,
+		AuthStrategy: NoAuth, ProjectAdminCanManageOwnNodes: true, RamdiskEndpoints: true, RestrictLookup: true,
 		MaxLimit: 1000, MaxBody: 1 << 20, MaxBodyProvision: 64 << 20, MaxBodyInspection: 16 << 20, MaxDepth: 25,
 		RequestTimeout: time.Minute, ConductorAlive: time.Minute, AgentHeartbeatTimeout: 5 * time.Minute,
 		PermittedImageFormats: []string{"raw", "gpt", "qcow2", "iso"},

@@ -8,6 +8,7 @@ import (
 
 	"ferric"
 	"ferric/flow"
+	"ferric/policy"
 	"ferric/rpc"
 )
 
@@ -25,6 +26,10 @@ type Deps struct {
 	// Health and Metrics are mounted at /healthcheck and /metrics, which need no credentials. nil: 404.
 	Health  http.Handler
 	Metrics http.Handler
+	// Authenticator finds out who sent a request; nil: as Config.AuthStrategy says.
+	Authenticator Authenticator
+	// Policy returns the rules in force; nil: the defaults. It is called for every request.
+	Policy func() *policy.Rules
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }

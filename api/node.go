@@ -19,7 +19,17 @@ func (a *API) node(rq *request) (*ferric.Node, error) {
 	return n, err
 }
 
+// nodeByIdent finds a node by UUID or name, unless the caller may not see it.
 func (a *API) nodeByIdent(rq *request, ident string) (*ferric.Node, error) {
+	n, err := a.findNode(rq, ident)
+	if err == nil && !rq.sees(n) {
+		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", clip(ident))
+	}
+	return n, err
+}
+
+// findNode is nodeByIdent for those who ask rules themselves.
+func (a *API) findNode(rq *request, ident string) (*ferric.Node, error) {
 	if isUUID(ident) {
 		n, err := a.deps.Store.Node(rq.Context(), canonicalUUID(ident))
 		return n, named(err, "Node", ident)

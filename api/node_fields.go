@@ -29,7 +29,7 @@ func nodeResource() *resource[ferric.Node] {
 
 		{name: "allocation_uuid", since: 52, value: text(func(n *N) *string { return &n.AllocationUUID })},
 		{name: "automated_clean", since: 47, value: maybe(func(n *N) **bool { return &n.AutomatedClean }),
-			write: writable, check: aBool, policy: "baremetal:node:disable_cleaning"},
+			write: writable, check: aBool, policy: "baremetal:node:disable_cleaning", policyFor: cleaningRule},
 		nodeInterface(ferric.KindBIOS, 40),
 		nodeInterface(ferric.KindBoot, 31),
 		{name: "boot_mode", since: 75, sort: true, value: text(func(n *N) *string { return &n.BootMode })},
@@ -51,8 +51,11 @@ func nodeResource() *resource[ferric.Node] {
 		{name: "driver", required: true, sort: true, value: text(func(n *N) *string { return &n.Driver }),
 			write: writable, check: driverName, change: driverChange, policy: "baremetal:node:update:driver_interfaces"},
 		{name: "driver_info", value: secrets(func(n *N) *map[string]any { return &n.DriverInfo }),
-			write: writable, check: anObject, policy: "baremetal:node:update:driver_info"},
-		{name: "driver_internal_info", since: 3, value: secrets(func(n *N) *map[string]any { return &n.InternalInfo })},
+			write: writable, check: anObject, policy: "baremetal:node:update:driver_info", reveal: "show_password",
+			read: "baremetal:node:get:driver_info", redacted: `{"content":"** Redacted - requires baremetal:node:get:driver_info permission. **"}`},
+		{name: "driver_internal_info", since: 3, value: secrets(func(n *N) *map[string]any { return &n.InternalInfo }), reveal: "show_password",
+			read:     "baremetal:node:get:driver_internal_info",
+			redacted: `{"content":"** Redacted - Requires baremetal:node:get:driver_internal_info permission. **"}`},
 		{name: "extra", value: object(func(n *N) *map[string]any { return &n.Extra }),
 			write: writable, check: anObject, policy: "baremetal:node:update_extra"},
 		{name: "fault", since: 42, sort: true, value: text(func(n *N) *ferric.Fault { return &n.Fault })},
@@ -62,10 +65,11 @@ func nodeResource() *resource[ferric.Node] {
 		{name: "inspection_started_at", since: 6, sort: true, value: moment(func(n *N) *time.Time { return &n.InspectionStartedAt })},
 		nodeInterface(ferric.KindInspect, 31),
 		{name: "instance_info", value: secrets(func(n *N) *map[string]any { return &n.InstanceInfo }, "image_url"),
-			write: writable, check: anObject, policy: "baremetal:node:update_instance_info"},
+			write: writable, check: anObject, policy: "baremetal:node:update_instance_info", reveal: "show_instance_secrets"},
 		{name: "instance_name", since: 104, sort: true, value: text(func(n *N) *string { return &n.InstanceName }),
 			write: writable, check: notEmpty(aString(255)), policy: "baremetal:node:update_instance_info"},
-		{name: "last_error", sort: true, value: text(func(n *N) *string { return &n.LastError })},
+		{name: "last_error", sort: true, value: text(func(n *N) *string { return &n.LastError }), read: "baremetal:node:get:last_error",
+			redacted: `"** Value Redacted - Requires baremetal:node:get:last_error permission. **"`},
 		{name: "lessee", since: 65, sort: true, value: text(func(n *N) *string { return &n.Lessee }),
 			write: writable, check: aString(255), policy: "baremetal:node:update:lessee"},
 		{name: "maintenance_reason", sort: true, value: text(func(n *N) *string { return &n.MaintenanceReason })},
@@ -88,7 +92,8 @@ func nodeResource() *resource[ferric.Node] {
 		{name: "raid_config", since: 12, value: document(func(n *N) *any { return &n.RAIDConfig })},
 		nodeInterface(ferric.KindRAID, 31),
 		nodeInterface(ferric.KindRescue, 38),
-		{name: "reservation", sort: true, value: text(func(n *N) *string { return &n.Reservation })},
+		{name: "reservation", sort: true, value: text(func(n *N) *string { return &n.Reservation }), read: "baremetal:node:get:reservation",
+			redacted: `"** Redacted - requires baremetal:node:get:reservation permission. **"`},
 		{name: "resource_class", since: 21, sort: true, value: text(func(n *N) *string { return &n.ResourceClass }),
 			write: writable, check: aString(80), change: resourceClassChange},
 		{name: "retired", since: 61, sort: true, value: flag(func(n *N) *bool { return &n.Retired }),
@@ -110,8 +115,9 @@ func nodeResource() *resource[ferric.Node] {
 	}
 	return newResource(resource[N]{
 		name: "node", collection: "nodes", fields: fields,
-		uuid:     func(n *N) string { return n.UUID },
-		clone:    (*N).Clone,
+		uuid:   func(n *N) string { return n.UUID },
+		clone:  (*N).Clone,
+		target: nodeTarget, openFields: "baremetal:node:get:filter_threshold",
 		children: []child{{"ports", 1}, {"states", 14}, {"portgroups", 24}, {"volume", 32}},
 	})
 }
@@ -127,6 +133,15 @@ func nodeInterface(kind ferric.InterfaceKind, since int) field[ferric.Node] {
 			return conflict("Node %s can not have %s updated unless it is in one of allowed (%s) states or in maintenance mode. "+
 				"Current state is '%s'.", now.UUID, name, joinStates(freeStates()), now.ProvisionState)
 		}}
+}
+
+// cleaningRule: only to switch cleaning off wants more than any other change.
+func cleaningRule(op patchOp) string {
+	off, err := argBool("automated_clean", op.Value)
+	if op.Op != "remove" && op.Value != nil && err == nil && off == false {
+		return "baremetal:node:disable_cleaning"
+	}
+	return ""
 }
 
 // freeStates are those in which a node's interfaces and resource class may change.

@@ -152,6 +152,9 @@ func (a *API) nodeList(rq *request, path string, detail bool) (any, error) {
 			}
 		}
 	}
+	if filter.Project, err = rq.restricted(filter.Project, "baremetal:node:list_all"); err != nil {
+		return nil, err
+	}
 	if filter.ParentNode != "" { // a name does as well
 		parent, err := a.nodeByIdent(rq, filter.ParentNode)
 		if ferric.IsCode(err, ferric.CodeNotFound) {

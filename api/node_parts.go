@@ -28,6 +28,9 @@ func (a *API) validateNode(rq *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := rq.require("baremetal:node:validate", nodeTarget(n)); err != nil {
+		return nil, err
+	}
 	var found rpc.Validations
 	if err := a.deps.Conductors.Call(rq.Context(), n, rpc.ValidateNode, a.ref(rq, n), &found); err != nil {
 		return nil, err
@@ -308,7 +311,7 @@ func (a *API) listChildren(rq *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := a.deps.Store.Nodes(rq.Context(), ferric.NodeFilter{ParentNode: n.UUID}, ferric.Page{})
+	nodes, err := a.deps.Store.Nodes(rq.Context(), ferric.NodeFilter{ParentNode: n.UUID, Project: rq.only}, ferric.Page{})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"ferric"
+	"ferric/policy"
 	"ferric/rpc"
 )
 
@@ -55,6 +56,9 @@ func (a *API) createNode(rq *request) (any, error) {
 	if n.ResourceClass == "" {
 		n.ResourceClass = a.config.DefaultResourceClass
 	}
+	if err := a.own(rq, n); err != nil {
+		return nil, err
+	}
 	if !n.Retired && n.RetiredReason != "" {
 		return nil, invalid("The retired_reason field can only be set when retired is True")
 	}
@@ -71,14 +75,29 @@ func (a *API) createNode(rq *request) (any, error) {
 	return a.nodeObject(rq, made), nil
 }
 
+// own gives a new node to the caller's project, if the caller is the administrator of one.
+func (a *API) own(rq *request, n *ferric.Node) error {
+	if rq.who.Scope() == policy.System || !a.config.ProjectAdminCanManageOwnNodes || !rq.may("baremetal:node:create:self_owned_node", policy.Target{}) {
+		return nil
+	}
+	if n.Owner != "" && n.Owner != rq.who.ProjectID {
+		return invalid("Cannot create a node as a project scoped admin with an owner other than your own project.")
+	}
+	n.Owner = rq.who.ProjectID
+	return nil
+}
+
 // resolveParent replaces a parent's name by its UUID.
 func (a *API) resolveParent(rq *request, n *ferric.Node) error {
 	if n.ParentNode == "" {
 		return nil
 	}
-	parent, err := a.nodeByIdent(rq, n.ParentNode)
-	if err != nil || parent.UUID == n.UUID || parent.Owner != n.Owner {
-		return invalid("Unable to apply the requested parent_node '%s'. Requested value was invalid.", clip(n.ParentNode))
+	parent, err := a.linkNode(rq, n.Owner, "parent_node", n.ParentNode)
+	if err == nil && parent.UUID == n.UUID {
+		err = invalid("Unable to apply the requested parent_node '%s'. Requested value was invalid.", clip(n.ParentNode))
+	}
+	if err != nil {
+		return err
 	}
 	n.ParentNode = parent.UUID
 	return nil

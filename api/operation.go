@@ -107,14 +107,23 @@ func (a *API) seconds(from, to time.Time) float64 {
 	return max(0, to.Sub(from).Round(time.Millisecond).Seconds())
 }
 
-func (a *API) showOperation(rq *request) (any, error) {
+// operation loads the operation that the path names.
+func (a *API) operation(rq *request) (*flow.Operation, error) {
 	id := rq.vars["operation"]
 	if !isUUID(id) {
 		return nil, invalid("Expected UUID for operation: %s", clip(id))
 	}
 	op, err := a.deps.Store.Operation(rq.Context(), canonicalUUID(id))
+	if err == nil {
+		err = a.seesNode(rq, op.NodeUUID)
+	}
+	return op, named(err, "Operation", id)
+}
+
+func (a *API) showOperation(rq *request) (any, error) {
+	op, err := a.operation(rq)
 	if err != nil {
-		return nil, named(err, "Operation", id)
+		return nil, err
 	}
 	return a.operationObject(rq, op), nil
 }

@@ -26,7 +26,7 @@ func (a *API) portList(rq *request, path string, detail bool) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter := ferric.PortFilter{Page: page}
+	filter := ferric.PortFilter{Page: page, Project: rq.only}
 	some, err := a.filterPorts(rq, &filter)
 	if err != nil {
 		return nil, err
@@ -152,11 +152,13 @@ func (a *API) port(rq *request) (*ferric.Port, error) {
 		var found []*ferric.Port
 		found, err = a.findPorts(rq, ferric.PortFilter{Page: ferric.Page{Limit: 1}}, func(p *ferric.Port) bool { return p.Name == ident })
 		if err == nil && len(found) == 1 {
-			return found[0], nil
-		}
-		if err == nil {
+			p = found[0]
+		} else if err == nil {
 			err = ferric.Errorf(ferric.CodeNotFound, "no port has the name")
 		}
+	}
+	if err == nil {
+		err = a.seesNode(rq, p.NodeUUID)
 	}
 	return p, named(err, "Port", ident)
 }
@@ -184,8 +186,8 @@ func (a *API) createPort(rq *request) (any, error) {
 		}
 	}
 	p.NodeUUID, p.UUID = canonicalUUID(p.NodeUUID), canonicalUUID(p.UUID)
-	if _, err := a.deps.Store.Node(rq.Context(), p.NodeUUID); err != nil {
-		return nil, asBadRequest(named(err, "Node", p.NodeUUID))
+	if _, err := a.requireOnNode(rq, "baremetal:port:create", p.NodeUUID); err != nil {
+		return nil, err
 	}
 	if err := a.checkPortgroup(p); err != nil {
 		return nil, err
@@ -221,9 +223,9 @@ func (a *API) portNode(rq *request) error {
 	if rq.version < 94 {
 		return notAcceptable()
 	}
-	n, err := a.nodeByIdent(rq, ident)
+	n, err := a.requireOnNode(rq, "baremetal:port:create", ident)
 	if err != nil {
-		return asBadRequest(err)
+		return err
 	}
 	delete(body, "node_ident")
 	body["node_uuid"] = n.UUID
@@ -310,8 +312,8 @@ func (a *API) portChange(rq *request, before, now *ferric.Port, changed []string
 		}
 		switch name {
 		case "node_uuid":
-			if _, err := a.deps.Store.Node(rq.Context(), now.NodeUUID); err != nil {
-				return invalid("Unable to apply the requested node_uuid '%s'. Requested value was invalid.", now.NodeUUID)
+			if _, err := a.linkNode(rq, n.Owner, "node_uuid", now.NodeUUID); err != nil {
+				return err
 			}
 		case "portgroup_uuid":
 			if err := a.checkPortgroup(now); err != nil {

@@ -14,7 +14,7 @@ import (
 
 // forbiddenPath refuses the agents' part of the API where it is switched off.
 func forbiddenPath(path string) error {
-	return ferric.Errorf(ferric.CodeForbidden, "Access was denied to the following resource: %s", path)
+	return forbidden(path)
 }
 
 // nowhere is the 404 that tells an agent nothing: not whether there is such a node, and not in which state.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"ferric/policy"
 	"ferric/rpc"
 )
 
@@ -23,7 +24,12 @@ type request struct {
 	doc      any            // body of a docBody route
 	rawBody  []byte
 	args     args
-	caller   rpc.Caller
+	caller   rpc.Caller    // who, for conductors
+	who      policy.Caller // who, for rules
+	rules    *policy.Rules
+	only     string      // the project that a list is limited to, "" for none
+	open     bool        // the route needs no credentials
+	asked    bool        // a rule was asked by require
 	header   http.Header // of the answer
 	noBody   bool        // the request had none
 	// jsonSuffix: the path ended in .json, which was taken away.

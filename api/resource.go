@@ -1,10 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"reflect"
+	"slices"
 	"strings"
 
 	"ferric"
+	"ferric/policy"
 )
 
 // resource is a kind of object: its name and the table of its fields. Everything that is known of a field is in the table.
@@ -16,6 +19,9 @@ type resource[T any] struct {
 	fields     []field[T]
 	children   []child
 	byName     map[string]*field[T]
+	// target is whom an object belongs to, for the rules of its fields. openFields is the rule that shows all of them.
+	target     func(*T) policy.Target
+	openFields string
 }
 
 // field is one row of a resource's table.
@@ -35,6 +41,10 @@ type field[T any] struct {
 	change func(now, before *T) error
 	// policy is Ironic's name of the rule for changing it, "" for the resource's own.
 	policy string
+	// policyFor, if set, says for one operation of a patch which rule counts in place of policy.
+	policyFor func(patchOp) string
+	// read is the rule for seeing it, "" for none, and redacted the JSON that others see. reveal is the rule for seeing secrets in it.
+	read, redacted, reveal string
 	// sort is whether a list may be sorted by it.
 	sort bool
 }
@@ -148,7 +158,14 @@ func (r *resource[T]) appendJSON(b []byte, rq *request, o *T, s selection[T]) []
 		b = append(b, '"')
 		b = append(b, f.name...)
 		b = append(b, `":`...)
-		b = f.value.appendJSON(b, o, rq.version)
+		switch {
+		case f.read != "" && !rq.everywhere(r.openFields) && !rq.may(f.read, r.target(o)):
+			b = append(b, f.redacted...)
+		case f.reveal != "" && rq.may(f.reveal, policy.Target{}):
+			b = appendValue(b, f.value.get(o))
+		default:
+			b = f.value.appendJSON(b, o, rq.version)
+		}
 		b = append(b, ',')
 	}
 	path := r.collection + "/" + r.uuid(o)
@@ -243,6 +260,33 @@ func (r *resource[T]) patchable() []string {
 		}
 	}
 	return names
+}
+
+// patchRules returns the rules of the fields that a patch changes, each once. general is for fields that have none, and for what is no
+// patch.
+func (r *resource[T]) patchRules(general string) func(doc any) []string {
+	return func(doc any) []string {
+		ops, err := readPatch(doc, maxVersion)
+		if err != nil {
+			return []string{general}
+		}
+		var rules []string
+		for _, op := range ops {
+			rule := general
+			if f := r.byName[op.root()]; f != nil && f.policyFor != nil {
+				rule = cmp.Or(f.policyFor(op), general)
+			} else if f != nil {
+				rule = cmp.Or(f.policy, general)
+			}
+			if !slices.Contains(rules, rule) {
+				rules = append(rules, rule)
+			}
+		}
+		if len(rules) == 0 {
+			rules = []string{general}
+		}
+		return rules
+	}
 }
 
 // checkPatch refuses operations on what may not be patched, and on what the version does not have.

@@ -11,15 +11,22 @@ type route struct {
 	method string
 	path   string // "/v1/nodes/{node}/states"; the braces take one segment
 	since  int    // microversion; before it the path does not exist. 0: always
-	policy string // Ironic's name of the rule that guards it, "" for what everybody may
-	status int    // of success; 0 is 200
-	body   bodyKind
-	args   []arg
-	handle func(*request) (any, error)
+	policy string // Ironic's name of the rule that guards it, "" for what everybody may; see access.go
+	own    string // of a list: the rule that suffices for what the caller's project has
+	orElse string // another rule that suffices, where project administrators may have nodes of their own
+	late   bool   // the handler asks the rule, because the target is in the body
+	// patched returns the rules of the fields that a patch changes. nil: policy alone.
+	patched func(doc any) []string
+	status  int // of success; 0 is 200
+	body    bodyKind
+	args    []arg
+	handle  func(*request) (any, error)
 	// ramdisk routes are for agents: they need no credentials, and Ramdisk serves nothing else.
 	ramdisk bool
 	// public routes need no credentials.
 	public bool
+	// refusal routes do nothing but refuse, so they need no rule.
+	refusal bool
 }
 
 // bodyKind says what a route's body holds.

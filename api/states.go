@@ -119,6 +119,9 @@ func (a *API) setProvision(rq *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.requireOwnSteps(rq, n); err != nil {
+		return nil, err
+	}
 	target := rq.args.str("target")
 	v, known := verbs(target, rq.version)
 	if rq.version < v.since {
@@ -153,6 +156,25 @@ func (a *API) setProvision(rq *request) (any, error) {
 	}
 	rq.location("nodes", rq.vars["node"], "states")
 	return nil, nil
+}
+
+// requireOwnSteps asks what else is needed to run steps that come with the request.
+func (a *API) requireOwnSteps(rq *request, n *ferric.Node) error {
+	if rq.args.has("runbook") {
+		return nil
+	}
+	for _, name := range []string{"deploy_steps", "clean_steps", "service_steps"} {
+		steps := rq.args.items(name)
+		if len(steps) > 0 && name != "deploy_steps" {
+			if err := rq.require("baremetal:node:set_provision_state:"+name, nodeTarget(n)); err != nil {
+				return err
+			}
+		}
+		if err := rq.requireSteps(n, steps); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // locked is the refusal of a node that a conductor holds.

@@ -4,25 +4,29 @@ import "time"
 
 // API is the section [api].
 type API struct {
-	Listen                 string        `toml:"listen" default:"127.0.0.1:6385" check:"listen" flag:"listen" env:"FERRIC_LISTEN" help:"Address and port to listen on. Only this machine can reach the default; port 0 chooses a free one."`
-	PublicEndpoint         string        `toml:"public_endpoint" check:"httpurl" help:"Base URL in the links that the API returns. Empty: taken from the request."`
-	TLSCert                string        `toml:"tls_cert" check:"path" help:"PEM file with the certificate and its chain. With tls_key, the API speaks HTTPS only."`
-	TLSKey                 string        `toml:"tls_key" check:"path" help:"PEM file with the private key of tls_cert."`
-	TLSMinimumVersion      string        `toml:"tls_minimum_version" default:"1.2" values:"1.2|1.3" help:"Oldest TLS version that clients may use."`
-	AuthStrategy           string        `toml:"auth_strategy" default:"noauth" values:"noauth|http_basic" help:"Who may use the API: noauth is everybody who can reach it, http_basic the users of a file."`
-	HTTPBasicAuthUserFile  string        `toml:"http_basic_auth_user_file" default:"/etc/ferric/htpasswd" check:"path" help:"htpasswd file with bcrypt entries, for http_basic. Re-read when it changes."`
-	MaxLimit               int           `toml:"max_limit" default:"1000" min:"1" max:"100000" help:"Most items in one answer, and the number without a limit parameter."`
-	MaxBodySize            Size          `toml:"max_body_size" default:"1MiB" min:"4KiB" max:"64MiB" help:"Largest request body."`
-	MaxBodySizeProvision   Size          `toml:"max_body_size_provision" default:"6MiB" min:"4KiB" max:"64MiB" help:"Largest request body with a config drive. It must fit into bus.max_payload."`
-	MaxBodySizeInspection  Size          `toml:"max_body_size_inspection" default:"6MiB" min:"4KiB" max:"64MiB" help:"Largest inventory that a machine may send. It must fit into bus.max_payload."`
-	MaxBodyDepth           int           `toml:"max_body_depth" default:"25" min:"8" max:"1000" help:"Deepest nesting of a JSON request body."`
-	MaxConnections         int           `toml:"max_connections" default:"1000" min:"1" max:"1000000" help:"Most connections open at the same time; further ones wait."`
-	RequestTimeout         time.Duration `toml:"request_timeout" default:"60s" min:"1s" max:"1h" help:"Longest that a request may take, reading the body included."`
-	IdleTimeout            time.Duration `toml:"idle_timeout" default:"120s" min:"1s" max:"1h" help:"How long an idle connection is kept."`
-	EnableRamdiskEndpoints bool          `toml:"enable_ramdisk_endpoints" default:"true" help:"Whether lookup, heartbeat and continue_inspection are served, which need no login."`
-	RestrictLookup         bool          `toml:"restrict_lookup" default:"true" help:"Whether lookup finds only nodes that expect a machine to boot."`
-	DefaultResourceClass   string        `toml:"default_resource_class" help:"Resource class of new nodes that name none."`
-	DefaultConductorGroup  string        `toml:"default_conductor_group" check:"group" help:"Conductor group of new nodes that name none."`
+	Listen                        string        `toml:"listen" default:"127.0.0.1:6385" check:"listen" flag:"listen" env:"FERRIC_LISTEN" help:"Address and port to listen on. Only this machine can reach the default; port 0 chooses a free one."`
+	PublicEndpoint                string        `toml:"public_endpoint" check:"httpurl" help:"Base URL in the links that the API returns. Empty: taken from the request."`
+	TLSCert                       string        `toml:"tls_cert" check:"path" help:"PEM file with the certificate and its chain. With tls_key, the API speaks HTTPS only."`
+	TLSKey                        string        `toml:"tls_key" check:"path" help:"PEM file with the private key of tls_cert."`
+	TLSMinimumVersion             string        `toml:"tls_minimum_version" default:"1.2" values:"1.2|1.3" help:"Oldest TLS version that clients may use."`
+	AuthStrategy                  string        `toml:"auth_strategy" default:"noauth" values:"noauth|http_basic" help:"Who may use the API: noauth is everybody who can reach it, http_basic the users of a file."`
+	HTTPBasicAuthUserFile         string        `toml:"http_basic_auth_user_file" default:"/etc/ferric/htpasswd" check:"path" help:"htpasswd file with bcrypt entries, for http_basic. Re-read when it changes."`
+	PolicyFile                    string        `toml:"policy_file" check:"path" help:"YAML or JSON file in oslo.policy's language that replaces rules of who may do what (Ironic's [oslo_policy]policy_file). Re-read when it changes. Empty: the defaults; ferric policy show prints them."`
+	ProjectAdminCanManageOwnNodes bool          `toml:"project_admin_can_manage_own_nodes" default:"true" help:"Whether administrators of projects may add and remove nodes that their project owns."`
+	RBACServiceRoleElevatedAccess bool          `toml:"rbac_service_role_elevated_access" default:"false" help:"Whether the service role in the project rbac_service_project_name may see and do what it may in the system's scope."`
+	RBACServiceProjectName        string        `toml:"rbac_service_project_name" default:"service" help:"Name of the project of the cloud's own services."`
+	MaxLimit                      int           `toml:"max_limit" default:"1000" min:"1" max:"100000" help:"Most items in one answer, and the number without a limit parameter."`
+	MaxBodySize                   Size          `toml:"max_body_size" default:"1MiB" min:"4KiB" max:"64MiB" help:"Largest request body."`
+	MaxBodySizeProvision          Size          `toml:"max_body_size_provision" default:"6MiB" min:"4KiB" max:"64MiB" help:"Largest request body with a config drive. It must fit into bus.max_payload."`
+	MaxBodySizeInspection         Size          `toml:"max_body_size_inspection" default:"6MiB" min:"4KiB" max:"64MiB" help:"Largest inventory that a machine may send. It must fit into bus.max_payload."`
+	MaxBodyDepth                  int           `toml:"max_body_depth" default:"25" min:"8" max:"1000" help:"Deepest nesting of a JSON request body."`
+	MaxConnections                int           `toml:"max_connections" default:"1000" min:"1" max:"1000000" help:"Most connections open at the same time; further ones wait."`
+	RequestTimeout                time.Duration `toml:"request_timeout" default:"60s" min:"1s" max:"1h" help:"Longest that a request may take, reading the body included."`
+	IdleTimeout                   time.Duration `toml:"idle_timeout" default:"120s" min:"1s" max:"1h" help:"How long an idle connection is kept."`
+	EnableRamdiskEndpoints        bool          `toml:"enable_ramdisk_endpoints" default:"true" help:"Whether lookup, heartbeat and continue_inspection are served, which need no login."`
+	RestrictLookup                bool          `toml:"restrict_lookup" default:"true" help:"Whether lookup finds only nodes that expect a machine to boot."`
+	DefaultResourceClass          string        `toml:"default_resource_class" help:"Resource class of new nodes that name none."`
+	DefaultConductorGroup         string        `toml:"default_conductor_group" check:"group" help:"Conductor group of new nodes that name none."`
 }
 
 func (a *API) contradictions(report reporter) {

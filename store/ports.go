@@ -117,6 +117,7 @@ func (s *Store) Ports(ctx context.Context, f ferric.PortFilter) (list []*ferric.
 		in(w, "node_uuid", lowered(f.NodeUUIDs))
 		in(w, "address", lowered(f.Addresses))
 		w.equal("portgroup_uuid", f.PortgroupUUID)
+		w.ofProject(f.Project)
 		if err := w.page(ctx, q, portOrder, f.Page, portNotFound); err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 
 	"ferric"
 	"ferric/api"
+	"ferric/policy"
+	"ferric/policy/file"
 
 	"golang.org/x/net/netutil"
 )
@@ -26,9 +28,20 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 	conf.DefaultResourceClass, conf.DefaultConductorGroup = a.DefaultResourceClass, a.DefaultConductorGroup
 	conf.AgentHeartbeatTimeout = s.cfg.Agent.HeartbeatTimeout
 	conf.PermittedImageFormats, conf.FerricVersion = s.cfg.Image.PermittedImageFormats, version()
+	conf.ProjectAdminCanManageOwnNodes = a.ProjectAdminCanManageOwnNodes
+	if a.RBACServiceRoleElevatedAccess {
+		conf.ElevatedServiceProject = a.RBACServiceProjectName
+	}
 	deps := api.Deps{Store: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler()}
 	if s.cfg.Metrics.Enabled && s.cfg.Metrics.Listen == "" {
 		deps.Metrics = s.metrics
+	}
+	if a.PolicyFile != "" {
+		source, err := file.Open(a.PolicyFile, policy.Ironic(), s.log, nil)
+		if err != nil {
+			return nil, ferric.Errorf(ferric.CodeInvalid, "api.policy_file: %w", err)
+		}
+		deps.Policy = source.Rules
 	}
 	return api.New(conf, deps)
 }

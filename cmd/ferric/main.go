@@ -22,6 +22,7 @@ func commands() []command {
 	return []command{
 		{"serve", "run the service: API, conductor, bus, database, DHCP, TFTP and HTTP", serveCommand},
 		{"config", "show the effective configuration, or the reference of all keys", configCommand},
+		{"policy", "show the rules of who may do what, or check a policy file", policyCommand},
 		{"db", "bring the database's schema up to date, or change its key", dbCommand},
 		{"ramdisk", "build the deploy ramdisk", ramdiskCommand},
 		{"lab", "virtual bare metal, for trying Ferric without hardware", labCommand},

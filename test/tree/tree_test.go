@@ -52,7 +52,7 @@ func packages(t *testing.T, args ...string) []pkg {
 // The layers, the lowest first. A package may import its own layer where allowed says so, and every layer below.
 var layers = [][]string{
 	{""}, // the domain
-	{"state", "flow", "driver", "agentapi", "config", "obs", "rpc"},
+	{"state", "flow", "driver", "agentapi", "config", "obs", "rpc", "policy"},
 	{"store", "bus", "driver/", "boot", "image", "network", "openstack", "console", "agent", "ramdisk", "lab"},
 	{"conductor", "api"},
 	{"cmd", "demo", "test", "bench"},
