@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	flags "flag"
@@ -212,8 +211,12 @@ func TestRoles(t *testing.T) {
 	}
 	for line := range strings.Lines(got.String()) {
 		verdicts, what, ok := strings.Cut(line, "  ")
-		if before := expected[what]; ok && before != verdicts {
-			t.Errorf("%s: %s, want %s; if that is right, run with -update-rbac\n(columns: %s)", strings.TrimSpace(what), verdicts, cmp.Or(before, "(not in the table)"), columns)
+		switch before := expected[what]; {
+		case !ok || before == verdicts:
+		case before == "":
+			t.Logf("%s: %s is not in the table; enter it with -update-rbac", strings.TrimSpace(what), verdicts)
+		default:
+			t.Errorf("%s: %s, want %s; if that is right, run with -update-rbac\n(columns: %s)", strings.TrimSpace(what), verdicts, before, columns)
 		}
 		delete(expected, what)
 	}
