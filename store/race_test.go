@@ -327,7 +327,7 @@ func TestOneAddressOneMachine(t *testing.T) {
 		var wins atomic.Int64
 		crowd(e.processes(t), 8, func(s *store.Store, worker int) {
 			err := s.PutLease(t.Context(), ferric.DHCPLease{MAC: fmt.Sprintf("52:54:00:00:00:%02x", worker), Address: "192.0.2.1",
-				ExpiresAt: now.Add(time.Hour)}, now)
+				ExpiresAt: now.Add(time.Hour), State: ferric.LeaseBound}, now)
 			if err == nil {
 				wins.Add(1)
 			} else if !ferric.IsCode(err, ferric.CodeConflict) {
