@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -21,18 +20,14 @@ import (
 // its resident memory when idle.
 func BenchmarkServe(b *testing.B) {
 	bin := filepath.Join(b.TempDir(), "ferric")
-	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "../cmd/ferric")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("build: %v\n%s", err, out)
-	}
+	build(b, bin)
 	used := b.TempDir()
 	for name, dir := range map[string]func() string{"first": b.TempDir, "again": func() string { return used }} {
 		b.Run(name, func(b *testing.B) {
 			var starts, memory []float64
 			for b.Loop() {
-				start, rss := serve(b, bin, dir())
-				starts, memory = append(starts, start.Seconds()), append(memory, rss)
+				took, rss := serve(b, bin, dir())
+				starts, memory = append(starts, took.Seconds()), append(memory, rss)
 			}
 			b.ReportMetric(median(starts), "s/start")
 			b.ReportMetric(median(memory), "MiB-idle")
@@ -41,13 +36,45 @@ func BenchmarkServe(b *testing.B) {
 	}
 }
 
-func median(v []float64) float64 {
+func median(v []float64) float64 { return quantile(v, 0.5) }
+
+// quantile sorts v and returns the value below which the share q of them lies.
+func quantile(v []float64, q float64) float64 {
 	slices.Sort(v)
-	return v[len(v)/2]
+	return v[min(len(v)-1, int(q*float64(len(v))))]
+}
+
+// build builds the service as it is released.
+func build(b *testing.B, bin string) {
+	b.Helper()
+	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "../cmd/ferric")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("build: %v\n%s", err, out)
+	}
 }
 
 // serve runs the service until it has been idle for a while.
-func serve(b *testing.B, bin, dir string) (start time.Duration, rssMiB float64) {
+func serve(b *testing.B, bin, dir string) (took time.Duration, rssMiB float64) {
+	b.Helper()
+	began := time.Now()
+	_, pid, stop := run(b, bin, dir)
+	defer stop()
+	took = time.Since(began)
+	time.Sleep(3 * time.Second)
+	return took, residentMiB(b, pid)
+}
+
+// start runs the service until the benchmark ends.
+func start(b *testing.B, bin, dir string) (url string, pid int) {
+	b.Helper()
+	url, pid, stop := run(b, bin, dir)
+	b.Cleanup(stop)
+	return url, pid
+}
+
+// run starts the service and waits until it is healthy.
+func run(b *testing.B, bin, dir string) (url string, pid int, stop func()) {
 	b.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -55,33 +82,27 @@ func serve(b *testing.B, bin, dir string) (start time.Duration, rssMiB float64) 
 	}
 	address := ln.Addr().String()
 	ln.Close()
-	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, bin, "serve", "--data-dir", dir, "--listen", address)
-	began := time.Now()
+	cmd := exec.Command(bin, "serve", "--data-dir", dir, "--listen", address, "--log-level", "warn")
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	defer func() {
+	stop = func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
-	}()
-	for {
-		resp, err := http.Get(fmt.Sprintf("http://%s/healthcheck", address))
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
+		resp, err := http.Get("http://" + address + "/healthcheck")
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				break
+				return "http://" + address, cmd.Process.Pid, stop
 			}
 		}
-		if ctx.Err() != nil {
+		if time.Now().After(deadline) {
+			stop()
 			b.Fatal("the service does not come up")
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
-	start = time.Since(began)
-	time.Sleep(3 * time.Second)
-	return start, residentMiB(b, cmd.Process.Pid)
 }
 
 func residentMiB(b *testing.B, pid int) float64 {

@@ -29,7 +29,8 @@ type Store struct {
 	clock   func() time.Time
 
 	postgres bool
-	w, r     *sql.DB // the same on PostgreSQL
+	w, r     *sql.DB   // the same on PostgreSQL
+	wp, rp   *prepared // the statements of w and r; nil on PostgreSQL
 	lock     *os.File
 	keys     *keyring
 
@@ -150,6 +151,7 @@ func (s *Store) openSQLite(path string, readers int) error {
 	s.r.SetMaxOpenConns(readers)
 	s.r.SetMaxIdleConns(readers)
 	s.r.SetConnMaxIdleTime(5 * time.Minute)
+	s.wp, s.rp = newPrepared(s.w), newPrepared(s.r)
 	return nil
 }
 

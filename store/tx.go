@@ -19,7 +19,7 @@ type querier interface {
 
 // tx is a transaction that writes. Its changes are numbered and written last.
 type tx struct {
-	*sql.Tx
+	inTx
 	s       *Store
 	now     time.Time
 	changes []ferric.Change
@@ -73,14 +73,20 @@ func (s *Store) writeOnce(ctx context.Context, fn func(ctx context.Context, t *t
 		return false, err
 	}
 	defer begun.Rollback() // does nothing after the commit
-	t := &tx{Tx: begun, s: s, now: s.now()}
+	t := &tx{inTx: inTx{begun, s.wp}, s: s, now: s.now()}
 	if err := fn(ctx, t); err != nil {
 		return false, err
 	}
 	if err := t.writeChanges(ctx); err != nil {
 		return false, err
 	}
-	return len(t.changes) > 0, begun.Commit()
+	if err := begun.Commit(); err != nil {
+		return false, err
+	}
+	if s.wp != nil {
+		s.wp.prepareWanted(ctx)
+	}
+	return len(t.changes) > 0, nil
 }
 
 // read runs fn on one consistent view of the database.
@@ -92,13 +98,16 @@ func (s *Store) read(ctx context.Context, what string, fn func(ctx context.Conte
 		return s.coded(ctx, what, err)
 	}
 	defer view.Rollback()
-	return s.coded(ctx, what, fn(ctx, view))
+	return s.coded(ctx, what, fn(ctx, inTx{view, s.rp}))
 }
 
 // get runs fn, which reads with a single statement.
 func (s *Store) get(ctx context.Context, what string, fn func(ctx context.Context, q querier) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	if s.rp != nil {
+		return s.coded(ctx, what, fn(ctx, s.rp))
+	}
 	return s.coded(ctx, what, fn(ctx, s.r))
 }
 
@@ -106,7 +115,11 @@ func (s *Store) get(ctx context.Context, what string, fn func(ctx context.Contex
 func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	n, err := affected(s.w.ExecContext(ctx, query, args...))
+	var on querier = s.w
+	if s.wp != nil {
+		on = s.wp
+	}
+	n, err := affected(on.ExecContext(ctx, query, args...))
 	return n, s.coded(ctx, what, err)
 }
 
