@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -232,15 +233,16 @@ func (a *API) dispatch(w *answer, rq *request, t *table, auth Authenticator, age
 	if found.late && !rq.asked {
 		return fmt.Errorf("%s %s: the handler did not ask its rule", found.method, found.path)
 	}
-	status := found.status
-	if status == 0 {
-		status = http.StatusOK
-	}
+	status := cmp.Or(rq.status, found.status, http.StatusOK)
 	switch v := result.(type) {
 	case nil:
 		w.WriteHeader(status)
 	case rawJSON:
 		writeJSON(w, status, v)
+	case rawBytes:
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.WriteHeader(status)
+		_, _ = w.Write(v) // the client is gone if this fails; the access log has the status
 	default:
 		writeJSON(w, status, mustJSON(v))
 	}

@@ -72,6 +72,10 @@ type RecordStore interface {
 	History(ctx context.Context, nodeUUID string, page ferric.Page) ([]ferric.HistoryEntry, error)
 	HistoryEntry(ctx context.Context, uuid string) (*ferric.HistoryEntry, error)
 	Inventory(ctx context.Context, nodeUUID string) (*ferric.Inventory, error)
+	// BIOSSettings, BIOSSetting (CodeNotFound) and Firmware are what machines said of themselves last, sorted by name.
+	BIOSSettings(ctx context.Context, nodeUUID string) ([]ferric.BIOSSetting, error)
+	BIOSSetting(ctx context.Context, nodeUUID, name string) (*ferric.BIOSSetting, error)
+	Firmware(ctx context.Context, nodeUUID string) ([]ferric.FirmwareComponent, error)
 	// Conductors lists all, with Alive computed from aliveWithin.
 	Conductors(ctx context.Context, aliveWithin time.Duration) ([]ferric.Conductor, error)
 	Operation(ctx context.Context, id string) (*flow.Operation, error)

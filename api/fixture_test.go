@@ -111,6 +111,18 @@ func (f *fakeConductor) answer(ctx context.Context, m rpc.Method, req any) (any,
 		return []ferric.BootDevice{ferric.BootPXE, ferric.BootDisk}, nil
 	case rpc.ListVIFs:
 		return []rpc.VIF{{ID: "1974dcfa-836f-41b2-b541-686c100900e5"}}, nil
+	case rpc.GetConsole:
+		return map[string]string{"type": "socat", "url": "tcp://192.0.2.1:10000"}, nil
+	case rpc.ListIndicators:
+		return []rpc.Indicator{{Component: "system", Name: "led", States: []string{"blinking", "off", "on"}}}, nil
+	case rpc.GetIndicator:
+		return "on", nil
+	case rpc.ListVirtualMedia:
+		return []map[string]any{{"media_types": []string{"CD", "DVD"}, "inserted": true, "image": "http://192.0.2.2/boot.iso"}}, nil
+	case rpc.VendorMethods, rpc.DriverVendorMethods:
+		return map[string]rpc.VendorMethod{"send_raw": {Async: true, HTTPMethods: []string{"POST"}, Exclusive: true}}, nil
+	case rpc.RAIDProperties:
+		return map[string]string{"size_gb": "The size."}, nil
 	case rpc.Lookup:
 		return rpc.LookupReply{Token: strings.Repeat("t", 43), HeartbeatTimeout: 5 * time.Minute}, nil
 	case rpc.Drivers:

@@ -58,6 +58,7 @@ func goldenFixture(t *testing.T) *fixture {
 			t.Fatal(err)
 		}
 	}
+	hardwareRecords(t, f)
 	startOperation(t, f)
 	return f
 }
@@ -137,6 +138,22 @@ func TestGolden(t *testing.T) {
 		"driver-1.30":              {"GET", "1.30 /v1/drivers/fake-hardware", nil},
 		"driver-1.115":             {"GET", "/v1/drivers/fake-hardware", nil},
 		"driver-properties":        {"GET", "/v1/drivers/fake-hardware/properties", nil},
+		"bios-1.40":                {"GET", "1.40 " + n + "/bios", nil},
+		"bios-1.115":               {"GET", "/v1/nodes/metal-1/bios", nil},
+		"bios-detail":              {"GET", n + "/bios?detail=True", nil},
+		"bios-fields":              {"GET", n + "/bios?fields=name,read_only", nil},
+		"bios-setting-1.73":        {"GET", "1.73 " + n + "/bios/Virtualization", nil},
+		"bios-setting-1.115":       {"GET", "/v1/nodes/metal-1/bios/Virtualization", nil},
+		"firmware-1.86":            {"GET", "1.86 " + n + "/firmware", nil},
+		"firmware-1.115":           {"GET", n + "/firmware", nil},
+		"firmware-fields":          {"GET", n + "/firmware?fields=component,current_version", nil},
+		"console-off":              {"GET", n + "/states/console", nil},
+		"indicators":               {"GET", "/v1/nodes/metal-1/management/indicators", nil},
+		"indicator":                {"GET", n + "/management/indicators/led@system", nil},
+		"vmedia":                   {"GET", n + "/vmedia", nil},
+		"vendor-methods":           {"GET", n + "/vendor_passthru/methods", nil},
+		"driver-vendor-methods":    {"GET", "/v1/drivers/ipmi/vendor_passthru/methods", nil},
+		"driver-raid":              {"GET", "/v1/drivers/ipmi/raid/logical_disk_properties", nil},
 		"conductors":               {"GET", "/v1/conductors", nil},
 		"conductor":                {"GET", "/v1/conductors/host-1", nil},
 		"lookup-1.22":              {"GET", "1.22 /v1/lookup?addresses=52:54:00:AA:BB:CC,garbage", nil},

@@ -31,6 +31,7 @@ type request struct {
 	open     bool        // the route needs no credentials
 	asked    bool        // a rule was asked by require
 	header   http.Header // of the answer
+	status   int         // of the answer, where the route does not say; 0: the route's
 	noBody   bool        // the request had none
 	// jsonSuffix: the path ended in .json, which was taken away.
 	jsonSuffix bool

@@ -1,6 +1,9 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // routes is the whole API.
 func (a *API) routes() []route {
@@ -10,7 +13,7 @@ func (a *API) routes() []route {
 	)
 	fields := arg{name: "fields", parse: argList}
 	detail := arg{name: "detail", parse: argBool}
-	return []route{
+	return slices.Concat([]route{
 		{method: get, path: "/", public: true, handle: a.showRoot},
 		{method: http.MethodHead, path: "/", public: true, handle: a.showRoot},
 		{method: get, path: "/v1", public: true, handle: a.showV1},
@@ -103,5 +106,5 @@ func (a *API) routes() []route {
 		{method: get, path: "/ferric/v1/operations/{operation}", policy: "baremetal:node:history:get", handle: a.showOperation},
 		{method: get, path: "/ferric/v1/nodes/{node}/operations", policy: "baremetal:node:history:get",
 			args: []arg{{name: "limit", parse: argInt}}, handle: a.listOperations},
-	}
+	}, a.hardwareRoutes())
 }

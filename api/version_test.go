@@ -94,6 +94,17 @@ func TestRoutesByVersion(t *testing.T) {
 		"children":    {"GET", "/v1/nodes/" + node + "/children", nil, 83, 200},
 		"conductors":  {"GET", "/v1/conductors", nil, 49, 200},
 		"lookup":      {"GET", "/v1/lookup?node_uuid=" + node, nil, 22, 404},
+		"BIOS":        {"GET", "/v1/nodes/" + node + "/bios", nil, 40, 200},
+		"setting":     {"GET", "/v1/nodes/" + node + "/bios/x", nil, 40, 404},
+		"firmware":    {"GET", "/v1/nodes/" + node + "/firmware", nil, 86, 200},
+		"boot mode":   {"PUT", "/v1/nodes/" + node + "/states/boot_mode", m{"target": "uefi"}, 76, 202},
+		"secure boot": {"PUT", "/v1/nodes/" + node + "/states/secure_boot", m{"target": true}, 76, 202},
+		"indicators":  {"GET", "/v1/nodes/" + node + "/management/indicators", nil, 63, 200},
+		"indicator":   {"GET", "/v1/nodes/" + node + "/management/indicators/led@system", nil, 63, 200},
+		"set light":   {"PUT", "/v1/nodes/" + node + "/management/indicators/led@system", m{"state": "on"}, 63, 204},
+		"vmedia":      {"GET", "/v1/nodes/" + node + "/vmedia", nil, 93, 200},
+		"attach":      {"POST", "/v1/nodes/" + node + "/vmedia", m{"device_type": "cdrom", "image_url": "http://x/y"}, 89, 204},
+		"detach":      {"DELETE", "/v1/nodes/" + node + "/vmedia", nil, 89, 204},
 		"node's name": {"GET", "/v1/nodes/one", nil, 5, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
