@@ -38,6 +38,8 @@ const (
 	EventVerify        = "verify"
 	EventCleaning      = "cleaning"
 	EventPower         = "power"
+	EventServicing     = "servicing"
+	EventRescue        = "rescue"
 )
 
 // Severities of history entries.

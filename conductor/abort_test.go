@@ -75,7 +75,7 @@ func TestAbortIsNeverRefusedByChance(t *testing.T) {
 	b.reaches(m.id, ferric.CleanFailed)
 }
 
-// TestAbortSparesSteps refuses to interrupt a step of the agent that does not allow it.
+// TestAbortSparesSteps lets a step come to its end that does not allow to be interrupted, and says so on the node.
 func TestAbortSparesSteps(t *testing.T) {
 	b := newBench(t)
 	b.boot("one")
@@ -86,17 +86,15 @@ func TestAbortSparesSteps(t *testing.T) {
 		a.Steps = []rpc.StepArgs{{Interface: "firmware", Step: "update_firmware", Args: map[string]any{"url": "http://fw"}}, {Interface: "deploy", Step: "erase_devices"}}
 	})
 	b.waits(m.id, "finish clean.execute_clean_step")
-	wantCode(t, b.try(m.id, "abort"), ferric.CodeConflict, "Step firmware.update_firmware", "must not be interrupted")
-	later := m.gate("erase_devices")
-	defer later()
-	open()
-	b.until(m.id, "erasing", func(n *ferric.Node) bool {
-		return n.CleanStep["step"] == "erase_devices" && n.ProvisionState == ferric.CleanWait
-	})
 	b.verb(m.id, "abort")
-	n := b.reaches(m.id, ferric.CleanFailed)
-	if n.TargetProvisionState != ferric.Manageable {
-		t.Errorf("target %q", n.TargetProvisionState)
+	n := b.until(m.id, "to be aborted after the step", func(n *ferric.Node) bool { return n.CleanStep["abort_after"] == true })
+	same(t, "clean step", map[string]any{"interface": "firmware", "step": "update_firmware", "priority": 0.0, "abortable": false, "abort_after": true,
+		"args": map[string]any{"url": "http://fw"}}, n.CleanStep)
+	open()
+	n = b.reaches(m.id, ferric.CleanFailed)
+	wantWords(t, n.LastError, "aborted by ada during step firmware.update_firmware")
+	if n.TargetProvisionState != ferric.Manageable || n.Maintenance || m.begun()["update_firmware"] != 1 || m.begun()["erase_devices"] != 0 {
+		t.Errorf("target %q, maintenance %v, begun %v", n.TargetProvisionState, n.Maintenance, m.begun())
 	}
 }
 

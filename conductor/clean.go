@@ -32,14 +32,18 @@ func (c *Conductor) automatedClean(n *ferric.Node) bool {
 func (c *Conductor) planClean(ctx context.Context, t *driver.Task, a rpc.ProvisionArgs, event state.Event, target ferric.ProvisionState) (*flow.Operation, flow.Mutate, error) {
 	n := t.Node
 	manual := event == state.Clean
-	if n.Maintenance && !c.CleanInMaintenance {
-		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "The %s operation can't be performed on node %s because it's in maintenance mode.", a.Target, n.UUID)
+	switch {
+	case n.Maintenance && manual:
+		return nil, nil, inMaintenance(n.UUID, "cleaning")
+	case n.Maintenance && !c.CleanInMaintenance:
+		return nil, nil, inMaintenance(n.UUID, "providing")
+	case event == state.Provide && n.Retired:
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "The providing operation can't be performed on node %s because it is retired.", n.UUID)
+	case manual && len(a.Steps) == 0:
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, `"clean_steps" is required when setting target provision state to clean: name at least one step`)
 	}
-	if event == state.Provide && n.Retired {
-		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Node %s is retired and cannot be provided; unset retired first.", n.UUID)
-	}
-	if manual && len(a.Steps) == 0 {
-		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "clean_steps: name at least one step to clean with")
+	if err := c.allowed(driver.CleanPhase, a.Steps); err != nil {
+		return nil, nil, err
 	}
 	if manual || c.automatedClean(n) {
 		kinds := []ferric.InterfaceKind{ferric.KindPower, ferric.KindNetwork}
@@ -51,7 +55,7 @@ func (c *Conductor) planClean(ctx context.Context, t *driver.Task, a rpc.Provisi
 				return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, n.UUID, err)
 			}
 		}
-		if err := c.underLimit(ctx, c.MaxConcurrentClean, "cleanings", ferric.Cleaning, ferric.CleanWait); err != nil {
+		if err := c.underLimit(ctx, c.MaxConcurrentClean, "cleaning", ferric.Deleting, ferric.Cleaning, ferric.CleanWait); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -93,11 +97,8 @@ func (c *Conductor) cleaning(kind string, before map[string]stepCode) *program {
 			return nil
 		},
 		endsBadly: func(op *flow.Operation, n *ferric.Node) error {
-			if op.Abort == "" && n.ProvisionState != ferric.Deleting {
-				if !n.Maintenance || n.MaintenanceReason == "" { // or else the operator's reason stays
-					n.MaintenanceReason = op.Error
-				}
-				n.Maintenance, n.Fault = true, ferric.FaultClean
+			if op.Abort == "" && n.ProvisionState != ferric.Deleting && hurt(op) {
+				maintain(n, ferric.FaultClean)
 			}
 			return nil
 		}}
@@ -105,14 +106,24 @@ func (c *Conductor) cleaning(kind string, before map[string]stepCode) *program {
 
 // beginCleaning decides what the cleaning consists of.
 func (c *Conductor) beginCleaning(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	var p cleanParams
-	if err := json.Unmarshal(t.Flow.Op.Params, &p); err != nil {
-		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the cleaning: %w", err)
+	p, err := paramsOf[cleanParams](t)
+	if err != nil {
+		return flow.Outcome{}, err
 	}
 	if !p.Manual && !c.automatedClean(t.Node) {
 		return flow.Done("automated cleaning is off for this node"), nil
 	}
 	c.readHardware(ctx, t)
+	if t.Node.Maintenance && !c.CleanInMaintenance {
+		return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "Cleaning a node in maintenance mode is not allowed")
+	}
+	r := request{phase: driver.CleanPhase, steps: p.Steps}
+	if p.Manual && !p.DisableRamdisk && r.outOfBand(driverSteps(t.Set, t.Machine, driver.CleanPhase)) {
+		p.DisableRamdisk = true
+		if t.Flow.Op.Params, err = withParam(t.Flow.Op.Params, "disable_ramdisk", true); err != nil {
+			return flow.Outcome{}, err
+		}
+	}
 	var steps []flow.Step
 	if t.Set.Deploy().UsesRamdisk(t.Machine) && !p.DisableRamdisk {
 		steps = append(steps, hidden("boot_ramdisk", flow.Safe))
@@ -123,15 +134,13 @@ func (c *Conductor) beginCleaning(ctx context.Context, t *driver.Task) (flow.Out
 	return flow.Done(nil).Then(steps...), nil
 }
 
+// collectCleanSteps completes the plan: the steps that the operator asked for, or those that run by themselves.
 func (c *Conductor) collectCleanSteps(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	var p cleanParams
-	if err := json.Unmarshal(t.Flow.Op.Params, &p); err != nil {
-		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the cleaning: %w", err)
+	p, err := paramsOf[cleanParams](t)
+	if err != nil {
+		return flow.Outcome{}, err
 	}
 	offered := driverSteps(t.Set, t.Machine, driver.CleanPhase)
-	if p.DisableRamdisk {
-		offered = slices.DeleteFunc(offered, func(o offer) bool { return o.ramdisk })
-	}
 	if t.Set.Deploy().UsesRamdisk(t.Machine) && !p.DisableRamdisk {
 		fromAgent, out, ok, err := c.agentSteps(ctx, t, driver.CleanPhase)
 		if !ok {
@@ -139,21 +148,42 @@ func (c *Conductor) collectCleanSteps(ctx context.Context, t *driver.Task) (flow
 		}
 		offered = append(offered, fromAgent...)
 	}
-	steps := automatic(offered, c.CleanPriorities)
+	steps := automatic(offered, c.CleanPriorities, c.DisallowedSteps[driver.CleanPhase])
 	if p.Manual {
-		var err error
-		if steps, err = asked(p.Steps, offered, driver.CleanPhase); err != nil {
-			return flow.Outcome{}, err
+		steps, err = request{phase: driver.CleanPhase, steps: p.Steps, noRamdisk: p.DisableRamdisk}.resolve(offered)
+		if err != nil {
+			return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "Cannot clean node %s: %w", t.Node.UUID, err)
 		}
 	}
 	return flow.Done(map[string]any{"steps": len(steps)}).Then(steps...), nil
 }
 
+// paramsOf reads the parameters of the task's operation.
+func paramsOf[P any](t *driver.Task) (p P, err error) {
+	if len(t.Flow.Op.Params) == 0 {
+		return p, nil
+	}
+	if err := json.Unmarshal(t.Flow.Op.Params, &p); err != nil {
+		return p, ferric.Errorf(ferric.CodeInternal, "parameters of the %s: %w", t.Flow.Op.Kind, err)
+	}
+	return p, nil
+}
+
+// allowed refuses steps that the configuration keeps from operators.
+func (c *Conductor) allowed(phase driver.Phase, steps []rpc.StepArgs) error {
+	for _, s := range steps {
+		if id := s.Interface + "." + s.Step; slices.Contains(c.DisallowedSteps[phase], id) {
+			return ferric.Errorf(ferric.CodeInvalid, "%s step '%s' is not allowed. Disallowed by operator configuration [api]disallow_%s_steps.", phase, id, phase)
+		}
+	}
+	return nil
+}
+
 // endCleaning takes the machine out of the ramdisk, powered off. One that was cleaned without it stays as it is.
 func (c *Conductor) endCleaning(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	var p cleanParams
-	if err := json.Unmarshal(t.Flow.Op.Params, &p); err != nil {
-		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the cleaning: %w", err)
+	p, err := paramsOf[cleanParams](t)
+	if err != nil {
+		return flow.Outcome{}, err
 	}
 	if p.DisableRamdisk || !t.Set.Deploy().UsesRamdisk(t.Machine) {
 		return flow.Done(nil), nil
@@ -172,5 +202,9 @@ func (c *Conductor) tearDownCleaning(ctx context.Context, t *driver.Task) (flow.
 	if t.Node.ProvisionState == ferric.Deleting {
 		return flow.Done(nil), nil // it failed before any cleaning began
 	}
-	return c.endCleaning(ctx, t)
+	out, err := c.endCleaning(ctx, t)
+	if err == nil && c.PowerOffInCleanFail && t.Flow.Op.Abort == "" {
+		err = c.powerOff(ctx, t)
+	}
+	return out, err
 }

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"ferric"
+	"ferric/agentapi/shacrypt"
+	"ferric/driver"
 )
 
 // Config is a conductor's settings. Package config documents the keys; durations are positive unless their comment says otherwise.
@@ -25,25 +27,34 @@ type Config struct {
 	PowerTimeout        time.Duration
 	SoftPowerTimeout    time.Duration
 
-	DeployCallbackTimeout  time.Duration // 0: for ever, as the two below
+	DeployCallbackTimeout  time.Duration // 0: for ever, as the four below
 	CleanCallbackTimeout   time.Duration
 	InspectCallbackTimeout time.Duration
+	RescueCallbackTimeout  time.Duration
+	ServiceCallbackTimeout time.Duration
 	BootRetryTimeout       time.Duration // how long a machine may take to boot the ramdisk before it is started again; 0: as long as it likes
 	AgentTimeout           time.Duration // how long a known agent may be out of reach during a command
 	AgentPoll              time.Duration // how often a running command is asked after
 	StuckInterval          time.Duration
 	StuckAfter             time.Duration
 
-	AutomatedClean      bool
-	CleanInMaintenance  bool          // nodes in maintenance may be cleaned and provided
-	DeleteAvailable     bool          // available nodes may be deleted
-	LockWait            time.Duration // how long a call waits for a node that somebody else works on
-	MaxConcurrentDeploy int           // 0: no limit
-	MaxConcurrentClean  int
-	PowerOffAfterFail   bool // power a machine off after a failed deploy
+	AutomatedClean        bool
+	CleanInMaintenance    bool          // nodes in maintenance may be cleaned and provided
+	DeleteAvailable       bool          // available nodes may be deleted
+	LockWait              time.Duration // how long a call waits for a node that somebody else works on
+	MaxConcurrentDeploy   int           // 0: no limit
+	MaxConcurrentClean    int
+	PowerOffAfterFail     bool // power a machine off after a failed deploy
+	PowerOffInCleanFail   bool // the same for a failed cleaning that did not do so
+	PowerOffInServiceFail bool
+	MaxWaitStep           time.Duration // longest wait that a step may ask for
 
 	// CleanPriorities overrides the priorities of clean steps, "interface.step" → priority; 0 leaves a step out.
 	CleanPriorities map[string]int
+	// VerifyPriorities does so for verify steps.
+	VerifyPriorities map[string]int
+	// DisallowedSteps are steps, "interface.step", that never run in a phase, and may not be asked for.
+	DisallowedSteps map[driver.Phase][]string
 
 	// EraseSettings are told to agents with the node, in driver_internal_info: how to erase.
 	EraseSettings map[string]any
@@ -51,9 +62,12 @@ type Config struct {
 	DeployKernel  string // the ramdisk of nodes that name none
 	DeployRamdisk string
 	// KernelByArch and RamdiskByArch win over them for nodes with the properties/cpu_arch.
-	KernelByArch, RamdiskByArch map[string]string
-	RamdiskAPIURL               string // where agents reach the API
-	RamdiskParams               map[string]string
+	KernelByArch, RamdiskByArch             map[string]string
+	RescueKernel, RescueRamdisk             string // "": the deploy ramdisk
+	RescueKernelByArch, RescueRamdiskByArch map[string]string
+	RescueHash                              shacrypt.Algorithm // of rescue passwords; "" is SHA256
+	RamdiskAPIURL                           string             // where agents reach the API
+	RamdiskParams                           map[string]string
 
 	AgentHeartbeatTimeout time.Duration // told to the agents
 	AgentRequireTLS       bool

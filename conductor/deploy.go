@@ -31,10 +31,10 @@ type deployParams struct {
 func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.ProvisionArgs, rebuild bool) (*flow.Operation, flow.Mutate, error) {
 	n := t.Node
 	if n.Maintenance {
-		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "The deploy operation can't be performed on node %s because it's in maintenance mode.", n.UUID)
+		return nil, nil, inMaintenance(n.UUID, "provisioning")
 	}
 	if rebuild && n.Protected {
-		return nil, nil, ferric.Errorf(ferric.CodeForbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted.", n.UUID)
+		return nil, nil, protected(n.UUID)
 	}
 	if n.Retired && !rebuild {
 		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Node %s is retired and cannot be deployed; unset retired first.", n.UUID)
@@ -44,7 +44,13 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, n.UUID, err)
 		}
 	}
-	if err := c.underLimit(ctx, c.MaxConcurrentDeploy, "deployments", ferric.Deploying, ferric.DeployWait); err != nil {
+	if err := c.allowed(driver.DeployPhase, a.Steps); err != nil {
+		return nil, nil, err
+	}
+	if _, err := deploySteps(a.Steps, true).resolve(c.deployOffers(t)); err != nil {
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate deploy or power info for node %s. Error: %w", n.UUID, err)
+	}
+	if err := c.underLimit(ctx, c.MaxConcurrentDeploy, "provisioning", ferric.Deploying, ferric.DeployWait); err != nil {
 		return nil, nil, err
 	}
 	if len(a.ConfigDrive) > 0 && string(a.ConfigDrive) != "null" {
@@ -128,11 +134,11 @@ func (c *Conductor) collectDeploySteps(ctx context.Context, t *driver.Task) (flo
 			}
 		}
 	}
-	steps := automatic(offered, nil)
+	steps := automatic(offered, nil, c.DisallowedSteps[driver.DeployPhase])
 	if len(p.Steps) > 0 {
-		extra, err := asked(p.Steps, offered, driver.DeployPhase)
+		extra, err := deploySteps(p.Steps, false).resolve(append(offered, c.coreStep(t)...))
 		if err != nil {
-			return flow.Outcome{}, err
+			return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, `Validation of deploy steps from "deploy steps" argument failed. %w`, err)
 		}
 		for _, e := range extra {
 			steps = remove(steps, e)
@@ -146,6 +152,24 @@ func (c *Conductor) collectDeploySteps(ctx context.Context, t *driver.Task) (flo
 		steps = slices.Insert(steps, i, c.logsAlways()...)
 	}
 	return flow.Done(map[string]any{"steps": len(steps)}).Then(steps...), nil
+}
+
+// deploySteps is the request for deploy steps.
+func deploySteps(steps []rpc.StepArgs, early bool) request {
+	return request{phase: driver.DeployPhase, steps: steps, early: early}
+}
+
+// coreStep is the step that boots the ramdisk, as far as operators may know it.
+func (c *Conductor) coreStep(t *driver.Task) []offer {
+	if !t.Set.Deploy().UsesRamdisk(t.Machine) {
+		return nil
+	}
+	return []offer{{Step: flow.Step{Interface: "deploy", Name: "deploy", Priority: 100, Source: conductorSource}}}
+}
+
+// deployOffers is what is known of a node's deploy steps before its agent is there.
+func (c *Conductor) deployOffers(t *driver.Task) []offer {
+	return append(driverSteps(t.Set, t.Machine, driver.DeployPhase), c.coreStep(t)...)
 }
 
 func has(offers []offer, s offer) bool {

@@ -125,7 +125,7 @@ func (c *Conductor) destroyNode(ctx context.Context, a rpc.NodeRef) error {
 		}
 		switch {
 		case n.Protected:
-			return ferric.Errorf(ferric.CodeForbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted.", n.UUID)
+			return protected(n.UUID)
 		case n.InstanceID != "" && !n.Maintenance:
 			return ferric.Errorf(ferric.CodeConflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceID)
 		case (!state.DeleteAllowed(n.ProvisionState) || n.ProvisionState == ferric.Available && !c.DeleteAvailable) && !n.Maintenance:

@@ -26,7 +26,7 @@ func TestCreateNode(t *testing.T) {
 	}
 	same(t, "interfaces", ferric.Interfaces{ferric.KindBIOS: "no-bios", ferric.KindBoot: "lab", ferric.KindConsole: "no-console", ferric.KindDeploy: "direct",
 		ferric.KindFirmware: "no-firmware", ferric.KindInspect: "no-inspect", ferric.KindManagement: "lab", ferric.KindNetwork: "noop", ferric.KindPower: "lab",
-		ferric.KindRAID: "no-raid", ferric.KindRescue: "no-rescue", ferric.KindStorage: "noop", ferric.KindVendor: "no-vendor"}, n.Interfaces)
+		ferric.KindRAID: "no-raid", ferric.KindRescue: "agent", ferric.KindStorage: "noop", ferric.KindVendor: "no-vendor"}, n.Interfaces)
 	if n.UUID == "" || n.ProvisionState != ferric.Enroll || n.Version != 1 {
 		t.Errorf("created %q in %q, version %d", n.UUID, n.ProvisionState, n.Version)
 	}

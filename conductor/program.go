@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"log/slog"
+	"maps"
 
 	"ferric"
 	"ferric/driver"
@@ -29,6 +30,7 @@ type program struct {
 	show func(n *ferric.Node, step map[string]any)
 	// endsWell and endsBadly change the node when the operation ends; endsWell runs before the state machine's event.
 	done      state.Event
+	aborted   state.Event // what follows the failure after an abort, "" for nothing
 	endsWell  func(op *flow.Operation, n *ferric.Node) error
 	endsBadly func(op *flow.Operation, n *ferric.Node) error
 }
@@ -37,7 +39,8 @@ type program struct {
 func (c *Conductor) programs() map[string]flow.Program {
 	all := map[string]flow.Program{}
 	for _, p := range []*program{c.verifyProgram(), c.inspectProgram(), c.cleanProgram(), c.deployProgram(), c.undeployProgram(),
-		c.adoptProgram(), c.powerProgram()} {
+		c.adoptProgram(), c.powerProgram(), c.serviceProgram(), c.serviceAbortProgram(), c.rescueProgram(), c.unrescueProgram(),
+		c.childProgram(driver.CleanPhase), c.childProgram(driver.ServicePhase)} {
 		p.c = c
 		all[p.kind] = p
 	}
@@ -56,6 +59,10 @@ func (p *program) Func(op *flow.Operation, s *flow.Step) (flow.Func, error) {
 		code = p.own[s.Name]
 	case s.Source == agentSource:
 		code = p.c.agentStep(p.phase)
+	case s.Source == reservedSource:
+		code = p.c.reserved(p.phase, s.Name)
+	case s.Source == childSource:
+		code = p.c.onChildren(p.phase)
 	}
 	return func(ctx context.Context, ft *flow.Task) (flow.Outcome, error) {
 		t, err := p.c.task(ctx, ft)
@@ -110,6 +117,7 @@ func (c *Conductor) looseTask(ctx context.Context, n *ferric.Node) (*driver.Task
 	if err != nil {
 		return nil, err
 	}
+	set.SetPower(&familyPower{Power: set.Power(), c: c})
 	ports, err := c.Store.Ports(ctx, ferric.PortFilter{NodeUUIDs: []string{n.UUID}})
 	if err != nil {
 		return nil, err
@@ -148,6 +156,9 @@ func (p *program) View(m flow.Moment, op *flow.Operation) flow.Mutate {
 			}
 			p.showStep(op, n)
 		case flow.Waits:
+			if op.Abort != "" && op.Status != flow.Failing {
+				p.showStep(op, n) // with the note that it is the last one
+			}
 			if op.Status != flow.Failing && p.c.machine.Can(n.ProvisionState, state.Wait) {
 				return p.c.machine.Apply(n, state.Wait, n.TargetProvisionState)
 			}
@@ -183,19 +194,28 @@ func (p *program) ends(m flow.Moment, op *flow.Operation, n *ferric.Node) error 
 			return p.c.machine.Apply(n, p.done, "")
 		}
 	case flow.EndsBadly:
+		n.LastError = op.Error
 		if p.endsBadly != nil {
 			if err := p.endsBadly(op, n); err != nil {
 				return err
 			}
 		}
-		n.LastError = op.Error
 		if p.show != nil {
 			p.show(n, nil)
 		}
+		if p.done == "" {
+			return nil
+		}
 		for _, e := range []state.Event{state.Fail, state.Abort} {
-			if p.done != "" && p.c.machine.Can(n.ProvisionState, e) {
-				return p.c.machine.Apply(n, e, n.TargetProvisionState)
+			if p.c.machine.Can(n.ProvisionState, e) {
+				if err := p.c.machine.Apply(n, e, n.TargetProvisionState); err != nil {
+					return err
+				}
+				break
 			}
+		}
+		if p.aborted != "" && op.Abort != "" && p.c.machine.Can(n.ProvisionState, p.aborted) {
+			return p.c.machine.Apply(n, p.aborted, "")
 		}
 	}
 	return nil
@@ -211,7 +231,35 @@ func (p *program) showStep(op *flow.Operation, n *ferric.Node) {
 	if s.Args != nil {
 		v["args"] = s.Args
 	}
+	maps.Copy(v, s.Info)
+	if op.Abort != "" {
+		v["abort_after"] = true
+	}
 	p.show(n, v)
+}
+
+// Spares implements flow.Program: a step that changes the machine and does not say that it may be given up comes to its end before an abort.
+func (p *program) Spares(_ *flow.Operation, s *flow.Step) bool {
+	if s.Source == conductorSource || s.Hidden || p.phase != driver.CleanPhase && p.phase != driver.ServicePhase {
+		return false
+	}
+	switch s.Source {
+	case reservedSource:
+		return false
+	case childSource:
+		return true
+	}
+	return s.Info["abortable"] != true
+}
+
+// hurt reports whether an operation failed while a step worked on the machine, in contrast to before any did.
+func hurt(op *flow.Operation) bool {
+	for _, s := range op.Steps {
+		if s.Status == flow.Failed && !s.CleanUp {
+			return !s.Hidden
+		}
+	}
+	return false
 }
 
 // hidden makes a step of the conductor's own.

@@ -3,7 +3,6 @@ package conductor
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"ferric"
@@ -46,7 +45,9 @@ func (c *Conductor) provision(ctx context.Context, a rpc.ProvisionArgs) error {
 	}
 	switch event {
 	case state.Abort:
-		return c.abort(ctx, n, a)
+		if n.ProvisionState != ferric.ServiceFailed {
+			return c.abort(ctx, n, a)
+		}
 	case state.Unhold:
 		return c.unhold(ctx, n)
 	case state.Manage:
@@ -54,8 +55,14 @@ func (c *Conductor) provision(ctx context.Context, a rpc.ProvisionArgs) error {
 			return c.manage(ctx, n)
 		}
 	case state.Delete:
-		if err := c.supersede(ctx, n); err != nil {
+		if err := c.supersede(ctx, n, event, "deleted", "the node is being torn down"); err != nil {
 			return err
+		}
+	case state.Service:
+		if n.ProvisionState == ferric.ServiceHold {
+			if err := c.supersede(ctx, n, event, "service", "another service was asked for"); err != nil {
+				return err
+			}
 		}
 	}
 	_, err = c.runner.Begin(ctx, a.UUID, func(ctx context.Context) (*flow.Operation, flow.Mutate, error) {
@@ -96,6 +103,14 @@ func (c *Conductor) plan(ctx context.Context, t *driver.Task, a rpc.ProvisionArg
 		return c.planUndeploy(ctx, t)
 	case state.Adopt:
 		return c.planAdopt()
+	case state.Rescue:
+		return c.planRescue(ctx, t, a)
+	case state.Unrescue:
+		return c.planUnrescue(ctx, t)
+	case state.Service:
+		return c.planService(ctx, t, a)
+	case state.Abort:
+		return c.planServiceAbort(t)
 	}
 	return nil, nil, ferric.Errorf(ferric.CodeUnsupported, "target: this version of Ferric cannot %q a node", a.Target)
 }
@@ -115,21 +130,14 @@ func (c *Conductor) manage(ctx context.Context, n *ferric.Node) error {
 	})
 }
 
-// abort asks the operation under way to stop. CodeConflict during a clean step that must not be interrupted.
+// abort asks the operation under way to stop, at once or when the step is done that must not be interrupted.
 func (c *Conductor) abort(ctx context.Context, n *ferric.Node, a rpc.ProvisionArgs) error {
 	op, err := c.Store.Unfinished(ctx, n.UUID, flow.Provision)
 	if ferric.IsCode(err, ferric.CodeNotFound) {
-		return c.runner.WithLease(ctx, n.UUID, func(ctx context.Context, l flow.Lease) error { // service failed → active
-			_, err := c.Store.UpdateNode(ctx, l, func(n *ferric.Node) error { return c.machine.Apply(n, state.Abort, "") })
-			return err
-		})
+		return c.machine.RefuseTarget("abort", n.UUID, n.ProvisionState) // it has ended meanwhile
 	}
 	if err != nil {
 		return err
-	}
-	if s := op.Current(); s != nil && s.Status != flow.Pending && op.Status != flow.Failing && !c.mayInterrupt(ctx, n, op, s) {
-		return ferric.Errorf(ferric.CodeConflict, "Step %s.%s of node %s must not be interrupted; abort the %s when the step has ended.",
-			s.Interface, s.Name, n.UUID, op.Kind)
 	}
 	by := a.User
 	if by == "" {
@@ -146,35 +154,29 @@ func (c *Conductor) abort(ctx context.Context, n *ferric.Node, a rpc.ProvisionAr
 	return nil
 }
 
-// mayInterrupt reports whether a step under way may be given up: not a clean step that does not say so.
-func (c *Conductor) mayInterrupt(ctx context.Context, n *ferric.Node, op *flow.Operation, s *flow.Step) bool {
-	if s.Source == conductorSource || op.Kind != "clean" && op.Kind != "undeploy" {
-		return true
-	}
-	if s.Source == agentSource {
-		var plan agentPlan
-		return json.Unmarshal(op.Params, &plan) == nil && slices.Contains(plan.Abortable, s.Interface+"."+s.Name)
-	}
-	t, err := c.looseTask(ctx, n)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(driverSteps(t.Set, t.Machine, driver.CleanPhase), func(o offer) bool {
-		return o.Interface == s.Interface && o.Name == s.Name && o.abortable
+// unhold lets a held operation go on. The node leaves its hold before the call returns.
+func (c *Conductor) unhold(ctx context.Context, n *ferric.Node) error {
+	return c.runner.WithLease(ctx, n.UUID, func(ctx context.Context, l flow.Lease) error {
+		now, err := c.Store.Node(ctx, n.UUID)
+		if err != nil {
+			return err
+		}
+		if !state.Held(now.ProvisionState) {
+			return c.machine.RefuseTarget("unhold", n.UUID, now.ProvisionState)
+		}
+		if err := c.Store.Signal(ctx, n.UUID, flow.EventUnhold); err != nil { // nobody sees it before the lease is given back
+			return err
+		}
+		_, err = c.Store.UpdateNode(ctx, l, func(n *ferric.Node) error {
+			return c.machine.Apply(n, state.Unhold, n.TargetProvisionState)
+		})
+		return err
 	})
 }
 
-// unhold lets a held operation go on.
-func (c *Conductor) unhold(ctx context.Context, n *ferric.Node) error {
-	if err := c.Store.Signal(ctx, n.UUID, flow.EventUnhold); err != nil {
-		return err
-	}
-	c.runner.Poke()
-	return nil
-}
-
-// supersede ends a deploy (or rescue) that still waits, because the node is to be torn down.
-func (c *Conductor) supersede(ctx context.Context, n *ferric.Node) error {
+// supersede ends an operation that waits or is held, because the verb is to take its place, and leaves the node failed. Clearing up is the
+// next operation's.
+func (c *Conductor) supersede(ctx context.Context, n *ferric.Node, event state.Event, target, why string) error {
 	op, err := c.Store.Unfinished(ctx, n.UUID, flow.Provision)
 	if ferric.IsCode(err, ferric.CodeNotFound) {
 		return nil
@@ -182,24 +184,34 @@ func (c *Conductor) supersede(ctx context.Context, n *ferric.Node) error {
 	if err != nil {
 		return err
 	}
-	if n.Protected {
-		return ferric.Errorf(ferric.CodeForbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted.", n.UUID)
+	if event == state.Delete && n.Protected {
+		return protected(n.UUID)
 	}
 	return c.runner.WithLease(ctx, n.UUID, func(ctx context.Context, l flow.Lease) error {
 		op, err := c.Store.Operation(ctx, op.ID)
 		if err != nil || op.Status.Ended() {
 			return err
 		}
-		op.Supersede("The "+op.Kind+" was given up: the node is being torn down", time.Now())
+		op.Supersede("The "+op.Kind+" was given up: "+why, time.Now())
 		_, err = c.Store.Checkpoint(ctx, l, op, nil, func(n *ferric.Node) error {
-			if !c.machine.Can(n.ProvisionState, state.Delete) {
-				return c.machine.RefuseTarget("deleted", n.UUID, n.ProvisionState)
+			if !c.machine.Can(n.ProvisionState, event) {
+				return c.machine.RefuseTarget(target, n.UUID, n.ProvisionState)
 			}
 			n.LastError = op.Error
 			return c.machine.Apply(n, state.Fail, "")
 		})
 		return err
 	})
+}
+
+// protected is the refusal of what would end the instance of a protected node.
+func protected(node string) error {
+	return ferric.Errorf(ferric.CodeForbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted", node)
+}
+
+// inMaintenance is the refusal of what is not done to nodes in maintenance.
+func inMaintenance(node, operation string) error {
+	return ferric.Errorf(ferric.CodeInvalid, "The %s operation can't be performed on node %s because it's in maintenance mode.", operation, node)
 }
 
 // underLimit refuses an operation when too many of its kind are under way.
@@ -212,7 +224,7 @@ func (c *Conductor) underLimit(ctx context.Context, limit int, what string, stat
 		return err
 	}
 	if len(nodes) >= limit {
-		return ferric.Errorf(ferric.CodeBusy, "The number of concurrent %s (%d) is at its limit; try again later, or raise max_concurrent_*.", what, limit)
+		return ferric.Errorf(ferric.CodeBusy, "Unable to process request at this time. The concurrent action limit for %s has been reached. Please contact your administrator and try again later.", what)
 	}
 	return nil
 }

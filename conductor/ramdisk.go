@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -129,24 +130,18 @@ func (c *Conductor) prepareRamdisk(ctx context.Context, t *driver.Task, purpose 
 	if err := t.Agent.Begin(ctx); err != nil {
 		return err
 	}
+	if purpose == driver.ForRescue || purpose == driver.ForServicing { // there is a deployed system, which is to come back
+		if err := t.Set.Boot().CleanUpInstance(ctx, t); err != nil {
+			return ferric.Errorf(ferric.ErrorCode(err), "remove the instance's boot configuration: %w", err)
+		}
+		if err := t.Set.Network().Disconnect(ctx, t, driver.ForTenant); err != nil {
+			return ferric.Errorf(ferric.ErrorCode(err), "disconnect the tenant network: %w", err)
+		}
+	}
 	if err := t.Set.Network().Connect(ctx, t, purpose); err != nil {
 		return ferric.Errorf(ferric.ErrorCode(err), "connect to the %s network: %w", purpose, err)
 	}
-	boot := driver.RamdiskBoot{Kernel: c.DeployKernel, Ramdisk: c.DeployRamdisk, Purpose: string(purpose),
-		Params: map[string]string{"ipa-api-url": c.RamdiskAPIURL}}
-	arch, _ := t.Node.Properties["cpu_arch"].(string)
-	if v := c.KernelByArch[arch]; v != "" {
-		boot.Kernel = v
-	}
-	if v := c.RamdiskByArch[arch]; v != "" {
-		boot.Ramdisk = v
-	}
-	if v, _ := t.Node.DriverInfo["deploy_kernel"].(string); v != "" {
-		boot.Kernel = v
-	}
-	if v, _ := t.Node.DriverInfo["deploy_ramdisk"].(string); v != "" {
-		boot.Ramdisk = v
-	}
+	boot := c.ramdiskFor(t.Node, purpose)
 	maps.Copy(boot.Params, c.RamdiskParams)
 	if params != nil {
 		maps.Copy(boot.Params, params(t))
@@ -155,6 +150,21 @@ func (c *Conductor) prepareRamdisk(ctx context.Context, t *driver.Task, purpose 
 		return ferric.Errorf(ferric.ErrorCode(err), "prepare the boot of the ramdisk: %w", err)
 	}
 	return nil
+}
+
+// ramdiskFor says what a node boots for a purpose: what the node names wins over its architecture's, and that over the general one. Where no
+// rescue ramdisk is named, the deploy ramdisk is one.
+func (c *Conductor) ramdiskFor(n *ferric.Node, purpose driver.NetworkPurpose) driver.RamdiskBoot {
+	boot := driver.RamdiskBoot{Purpose: string(purpose), Params: map[string]string{"ipa-api-url": c.RamdiskAPIURL}}
+	arch, _ := n.Properties["cpu_arch"].(string)
+	named := func(key string) string { s, _ := n.DriverInfo[key].(string); return s }
+	boot.Kernel = cmp.Or(named("deploy_kernel"), c.KernelByArch[arch], c.DeployKernel)
+	boot.Ramdisk = cmp.Or(named("deploy_ramdisk"), c.RamdiskByArch[arch], c.DeployRamdisk)
+	if purpose == driver.ForRescue {
+		boot.Kernel = cmp.Or(named("rescue_kernel"), c.RescueKernelByArch[arch], c.RescueKernel, boot.Kernel)
+		boot.Ramdisk = cmp.Or(named("rescue_ramdisk"), c.RescueRamdiskByArch[arch], c.RescueRamdisk, boot.Ramdisk)
+	}
+	return boot
 }
 
 // leaveRamdisk ends what bootRamdisk began: boot configuration, network, agent. The power is the caller's business.
@@ -203,14 +213,17 @@ func (c *Conductor) agentStep(phase driver.Phase) stepCode {
 		if err := json.Unmarshal(t.Flow.Op.Params, &plan); err == nil && plan.AgentVersions != nil {
 			params[string(phase)+"_version"] = plan.AgentVersions
 		}
-		return c.followCommand(ctx, t, "", name, params)
+		out, err := c.followCommand(ctx, t, "", name, params)
+		if err == nil && out.IsDone() && s.Info["reboot_requested"] == true {
+			out = out.Then(flow.Step{Interface: conductorSource, Source: reservedSource, Name: stepReboot, Repeat: flow.Safe, Hidden: true})
+		}
+		return out, err
 	}
 }
 
 // agentPlan is the part of an operation's parameters that belongs to the agent's steps.
 type agentPlan struct {
 	AgentVersions map[string]any `json:"agent_versions,omitempty"`
-	Abortable     []string       `json:"agent_abortable,omitempty"` // "interface.step"
 }
 
 // followCommand runs an agent command once and waits for its end, however often conductor or network fail meanwhile.

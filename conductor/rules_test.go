@@ -23,10 +23,6 @@ func TestIllegalVerbs(t *testing.T) {
 	for _, method := range []rpc.Method{rpc.CreateNode, rpc.UpdateNode} {
 		wantCode(t, b.call(method, rpc.NodeArgs{}, nil), ferric.CodeInvalid, "node is missing")
 	}
-	active := b.site.node("lab", in(ferric.Active))
-	for _, verb := range []string{"rescue", "service"} { // the state machine knows them, this version does not do them
-		wantCode(t, b.try(active.id, verb), ferric.CodeUnsupported, verb)
-	}
 	if n := b.node(m.id); n.Version != before.Version {
 		t.Error("a refused call changed the node")
 	}
@@ -61,7 +57,7 @@ func TestWhoMayBeProvisioned(t *testing.T) {
 		"deploy of a retired node":  {verb: "active", from: ferric.Available, node: retired, code: ferric.CodeInvalid, words: []string{"retired"}},
 		"provide of a retired node": {verb: "provide", from: ferric.Manageable, node: retired, code: ferric.CodeInvalid, words: []string{"retired"}},
 		"rebuild of a retired node": {verb: "rebuild", from: ferric.Active, node: retired},
-		"clean without steps":       {verb: "clean", from: ferric.Manageable, code: ferric.CodeInvalid, words: []string{"clean_steps", "at least one"}},
+		"clean without steps":       {verb: "clean", from: ferric.Manageable, code: ferric.CodeInvalid, words: []string{"clean_steps", "is required"}},
 		"deploy without an image": {verb: "active", from: ferric.Available, node: func(n *ferric.Node) { n.InstanceInfo = nil }, code: ferric.CodeInvalid,
 			words: []string{"Failed to validate deploy interface", "image_source"}},
 		"deploy without a password": {verb: "active", from: ferric.Available, node: func(n *ferric.Node) { n.DriverInfo = nil }, code: ferric.CodeInvalid,
@@ -208,19 +204,20 @@ func TestManualCleaning(t *testing.T) {
 		step  rpc.StepArgs
 		words []string
 	}{
-		"unknown": {rpc.StepArgs{Interface: "deploy", Step: "polish"}, []string{`step "polish" of the interface "deploy"`,
+		"unknown": {rpc.StepArgs{Interface: "deploy", Step: "polish"}, []string{"node does not support this clean step: {'interface': 'deploy', 'step': 'polish'}",
 			"deploy.erase_devices", "firmware.update_firmware", "management.vent"}},
-		"of another interface":    {rpc.StepArgs{Interface: "bios", Step: "vent"}, []string{`interface "bios"`}},
-		"argument missing":        {rpc.StepArgs{Interface: "management", Step: "vent"}, []string{"management.vent", `"seconds" is missing`}},
-		"argument missing, agent": {rpc.StepArgs{Interface: "firmware", Step: "update_firmware"}, []string{`"url" is missing`}},
+		"of another interface":    {rpc.StepArgs{Interface: "bios", Step: "vent"}, []string{"node does not support this clean step: {'interface': 'bios', 'step': 'vent'}"}},
+		"argument missing":        {rpc.StepArgs{Interface: "management", Step: "vent"}, []string{"clean step {'interface': 'management', 'step': 'vent'} is missing these required arguments: seconds"}},
+		"argument missing, agent": {rpc.StepArgs{Interface: "firmware", Step: "update_firmware"}, []string{"is missing these required arguments: url"}},
 		"argument that is not known": {rpc.StepArgs{Interface: "management", Step: "vent", Args: map[string]any{"seconds": 1, "colour": "red"}},
-			[]string{`no argument "colour"`, "fan, seconds"}},
+			[]string{"has these unexpected arguments: colour"}},
+		"argument of a reserved step": {rpc.StepArgs{Interface: "management", Step: "wait", Args: map[string]any{"seconds": "long"}}, []string{"seconds", "whole number"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := b.site.node("lab", in(ferric.Manageable))
 			b.verb(m.id, "clean", func(a *rpc.ProvisionArgs) { a.Steps = []rpc.StepArgs{c.step} })
 			n := b.reaches(m.id, ferric.CleanFailed)
-			wantWords(t, n.LastError, append(c.words, "clean_steps")...)
+			wantWords(t, n.LastError, append(c.words, "Cannot clean node")...)
 			if n.TargetProvisionState != ferric.Manageable {
 				t.Errorf("target %q", n.TargetProvisionState)
 			}
@@ -243,7 +240,7 @@ func TestCleaningWithoutRamdisk(t *testing.T) {
 	same(t, "history of the machine", []string{"vent 1"}, m.history())
 	clean(rpc.StepArgs{Interface: "deploy", Step: "erase_devices"})
 	n := b.reaches(m.id, ferric.CleanFailed)
-	wantWords(t, n.LastError, "does not support the step", "management.vent")
+	wantWords(t, n.LastError, "node does not support this clean step", "management.vent")
 	if m.power() != ferric.PowerOn {
 		t.Errorf("the machine is %q", m.power())
 	}
@@ -266,7 +263,7 @@ func TestDeploySteps(t *testing.T) {
 		a.Steps = []rpc.StepArgs{{Interface: "raid", Step: "stripe", Priority: p(85)}}
 	})
 	n := b.reaches(m.id, ferric.DeployFailed)
-	wantWords(t, n.LastError, "deploy_steps", `step "stripe"`, "deploy.inject_files")
+	wantWords(t, n.LastError, "Validation of deploy steps", "'step': 'stripe'", "deploy.inject_files")
 }
 
 // TestCleanPriorities lets the configuration leave steps out and bring them in.
@@ -323,9 +320,9 @@ func TestLimits(t *testing.T) {
 	b.verb(cleaning.id, "provide")
 	b.waits(deploying.id, "finish")
 	b.waits(cleaning.id, "finish")
-	wantCode(t, b.try(b.site.node("lab").id, "active"), ferric.CodeBusy, "concurrent deployments (1)")
+	wantCode(t, b.try(b.site.node("lab").id, "active"), ferric.CodeBusy, "concurrent action limit for provisioning")
 	more := b.site.node("lab", in(ferric.Manageable))
-	wantCode(t, b.try(more.id, "provide"), ferric.CodeBusy, "concurrent cleanings (1)")
+	wantCode(t, b.try(more.id, "provide"), ferric.CodeBusy, "concurrent action limit for cleaning")
 	wiped()
 	b.reaches(cleaning.id, ferric.Available)
 	b.verb(more.id, "provide")

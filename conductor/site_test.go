@@ -92,7 +92,8 @@ func (s *site) registry() *driver.Registry {
 	}
 	r := &driver.Registry{Implementations: map[ferric.InterfaceKind]map[string]driver.Interface{
 		ferric.KindBIOS: absent(ferric.KindBIOS), ferric.KindConsole: absent(ferric.KindConsole), ferric.KindFirmware: absent(ferric.KindFirmware),
-		ferric.KindRAID: absent(ferric.KindRAID), ferric.KindRescue: absent(ferric.KindRescue), ferric.KindVendor: absent(ferric.KindVendor),
+		ferric.KindRAID: absent(ferric.KindRAID), ferric.KindRescue: {"agent": agentdriver.Rescue{}, "no-rescue": noop.Absent{Kind: ferric.KindRescue}},
+		ferric.KindVendor:     absent(ferric.KindVendor),
 		ferric.KindStorage:    {"noop": noop.Storage{}},
 		ferric.KindNetwork:    {"noop": noop.Network{}},
 		ferric.KindPower:      {"lab": labPower{s}},
@@ -110,7 +111,7 @@ func (s *site) registry() *driver.Registry {
 	}
 	supports := map[ferric.InterfaceKind][]string{
 		ferric.KindBIOS: {"no-bios"}, ferric.KindConsole: {"no-console"}, ferric.KindFirmware: {"no-firmware"}, ferric.KindRAID: {"no-raid"},
-		ferric.KindRescue: {"no-rescue"}, ferric.KindVendor: {"no-vendor"}, ferric.KindStorage: {"noop", "fake"}, ferric.KindNetwork: {"noop"},
+		ferric.KindRescue: {"agent", "fake", "no-rescue"}, ferric.KindVendor: {"no-vendor"}, ferric.KindStorage: {"noop", "fake"}, ferric.KindNetwork: {"noop"},
 	}
 	with := func(name string) map[ferric.InterfaceKind][]string {
 		all := maps.Clone(supports)
@@ -120,6 +121,7 @@ func (s *site) registry() *driver.Registry {
 		all[ferric.KindDeploy], all[ferric.KindInspect] = []string{"direct", "fake"}, []string{"agent", "no-inspect"}
 		if name == "fake" {
 			all[ferric.KindDeploy], all[ferric.KindInspect] = []string{"fake"}, []string{"fake", "no-inspect"}
+			all[ferric.KindRescue] = []string{"fake", "no-rescue"}
 		}
 		return all
 	}

@@ -3,8 +3,10 @@ package conductor
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"ferric"
 	"ferric/agentapi"
@@ -16,9 +18,8 @@ import (
 // offer is a step that the node's interfaces or its agent can do.
 type offer struct {
 	flow.Step
-	args      map[string]bool // names of its arguments: whether they are required
-	abortable bool
-	ramdisk   bool // it needs the ramdisk
+	args    map[string]driver.Arg
+	ramdisk bool // it needs the ramdisk
 }
 
 // driverSteps returns the steps that the node's interfaces offer in a phase.
@@ -27,14 +28,25 @@ func driverSteps(set *driver.Set, m *driver.Machine, phase driver.Phase) []offer
 	for kind, steps := range set.Steps(m, phase) {
 		for _, s := range steps {
 			o := offer{Step: flow.Step{Interface: string(kind), Name: s.Name, Priority: s.Priority, Repeat: cmp.Or(s.Repeat, flow.Safe)},
-				args: map[string]bool{}, abortable: s.Abortable, ramdisk: s.RequiresRamdisk}
-			for name, arg := range s.Args {
-				o.args[name] = arg.Required
-			}
+				args: s.Args, ramdisk: s.RequiresRamdisk}
+			o.Info = info(s.Abortable, s.Args, s.RequiresRamdisk)
 			out = append(out, o)
 		}
 	}
 	return out
+}
+
+// info is what is shown of a step that nobody asked for.
+func info(abortable bool, args map[string]driver.Arg, ramdisk bool) map[string]any {
+	var about any
+	if len(args) > 0 {
+		all := map[string]any{}
+		for name, arg := range args {
+			all[name] = map[string]any{"description": arg.Description, "required": arg.Required}
+		}
+		about = all
+	}
+	return map[string]any{"abortable": abortable, "argsinfo": about, "requires_ramdisk": ramdisk}
 }
 
 // agentSteps asks the agent for its steps in a phase and keeps what belongs to them with the operation. While ok is false the step that
@@ -53,23 +65,18 @@ func (c *Conductor) agentSteps(ctx context.Context, t *driver.Task, phase driver
 	if err != nil {
 		return nil, out, false, err
 	}
-	abortable := []string{}
 	for _, s := range found.Steps {
 		o := offer{Step: flow.Step{Interface: s.Interface, Name: s.Step, Priority: s.Priority, Args: s.Args, Repeat: flow.Safe, Source: agentSource},
-			args: map[string]bool{}, abortable: s.Abortable, ramdisk: true}
+			args: map[string]driver.Arg{}, ramdisk: true}
 		for name, arg := range s.ArgsInfo {
-			o.args[name] = arg.Required
+			o.args[name] = driver.Arg{Description: arg.Description, Required: arg.Required}
 		}
-		if o.abortable {
-			abortable = append(abortable, s.Interface+"."+s.Step)
-		}
+		o.Info = info(s.Abortable, o.args, true)
+		o.Info["reboot_requested"] = s.RebootRequested
 		offers = append(offers, o)
 	}
 	op := t.Flow.Op
 	if op.Params, err = withParam(op.Params, "agent_versions", found.Versions); err != nil {
-		return nil, out, false, err
-	}
-	if op.Params, err = withParam(op.Params, "agent_abortable", abortable); err != nil {
 		return nil, out, false, err
 	}
 	return offers, out, true, nil
@@ -78,7 +85,7 @@ func (c *Conductor) agentSteps(ctx context.Context, t *driver.Task, phase driver
 // byPriority orders steps as Ironic does: falling priority, then by interface in its fixed order, then by name.
 func byPriority(steps []flow.Step) {
 	rank := func(kind string) int {
-		return slices.Index([]string{"power", "management", "firmware", "bios", "raid", "deploy", "vendor", "network"}, kind)
+		return slices.Index([]string{"network", "vendor", "power", "management", "firmware", "deploy", "bios", "raid"}, kind)
 	}
 	slices.SortStableFunc(steps, func(a, b flow.Step) int {
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(rank(a.Interface), rank(b.Interface)), cmp.Compare(a.Name, b.Name))
@@ -86,8 +93,8 @@ func byPriority(steps []flow.Step) {
 }
 
 // automatic keeps the steps that run without being asked for. Where several offer the same step of the same interface, the one of
-// higher priority wins. overrides changes priorities by "interface.step".
-func automatic(offers []offer, overrides map[string]int) []flow.Step {
+// higher priority wins. overrides changes priorities by "interface.step"; disallowed names steps that never run.
+func automatic(offers []offer, overrides map[string]int, disallowed []string) []flow.Step {
 	best := map[string]flow.Step{}
 	for _, o := range offers {
 		s := o.Step
@@ -95,7 +102,7 @@ func automatic(offers []offer, overrides map[string]int) []flow.Step {
 		if p, ok := overrides[key]; ok {
 			s.Priority = p
 		}
-		if have, ok := best[key]; s.Priority > 0 && (!ok || s.Priority > have.Priority) {
+		if have, ok := best[key]; s.Priority > 0 && !slices.Contains(disallowed, key) && (!ok || s.Priority > have.Priority) {
 			best[key] = s
 		}
 	}
@@ -107,43 +114,127 @@ func automatic(offers []offer, overrides map[string]int) []flow.Step {
 	return out
 }
 
-// asked resolves the steps that the operator named against those that are offered. CodeInvalid names the ones that nobody offers, and the
-// arguments that are missing or unknown.
-func asked(want []rpc.StepArgs, offers []offer, phase driver.Phase) ([]flow.Step, error) {
+// request is what the operator asked for, and what is known when it is looked at.
+type request struct {
+	phase     driver.Phase
+	steps     []rpc.StepArgs
+	noRamdisk bool // steps that need the ramdisk are refused
+	early     bool // the agent's steps are not known yet: nothing is said about steps that nobody offers
+}
+
+// resolve finds the steps that the operator named among those that are offered. CodeInvalid says everything that is wrong with them, in the
+// words of Ironic.
+func (r request) resolve(offers []offer) ([]flow.Step, error) {
 	var out []flow.Step
-	for _, w := range want {
+	var wrong []string
+	seen, twice := map[string]bool{}, []string{}
+	for _, w := range r.steps {
+		key := w.Interface + "." + w.Step
+		switch {
+		case w.OnChildren && r.phase != driver.DeployPhase:
+			out = append(out, childStep(w))
+			continue
+		case isReserved(w.Step):
+			if err := checkReserved(w); err != nil {
+				wrong = append(wrong, err.Error())
+			}
+			out = append(out, reservedStep(w))
+			continue
+		}
+		if r.phase == driver.DeployPhase && seen[key] && !slices.Contains(twice, key) {
+			twice = append(twice, key)
+		}
+		seen[key] = true
 		i := slices.IndexFunc(offers, func(o offer) bool { return o.Interface == w.Interface && o.Name == w.Step })
 		if i < 0 {
-			return nil, ferric.Errorf(ferric.CodeInvalid, "%s_steps: the node does not support the step %q of the interface %q; it offers: %s",
-				phase, w.Step, w.Interface, names(offers))
+			if !r.early {
+				wrong = append(wrong, fmt.Sprintf("node does not support this %s step: %s (it offers %s)", r.phase, shown(w), names(offers)))
+			}
+			continue
 		}
-		if err := offers[i].check(w.Args); err != nil {
-			return nil, ferric.Errorf(ferric.CodeInvalid, "%s_steps: step %s.%s: %w", phase, w.Interface, w.Step, err)
-		}
-		s := offers[i].Step
-		s.Args = w.Args
-		if w.Priority != nil {
-			s.Priority = *w.Priority
-		}
-		out = append(out, s)
+		wrong = append(wrong, r.check(w, offers[i])...)
+		out = append(out, r.accept(w, offers[i]))
+	}
+	if len(twice) > 0 {
+		wrong = append(wrong, "deploy steps from all deploy templates matching this node's instance traits cannot have the same interface and step. "+
+			"Duplicate deploy steps for "+strings.Join(twice, ", "))
+	}
+	if len(wrong) > 0 {
+		return nil, ferric.Errorf(ferric.CodeInvalid, "%s", strings.Join(wrong, "; "))
 	}
 	return out, nil
 }
 
-// check compares the arguments given with those that the step takes.
-func (o offer) check(args map[string]any) error {
-	known := slices.Sorted(maps.Keys(o.args))
-	for _, name := range known {
-		if _, given := args[name]; o.args[name] && !given {
-			return ferric.Errorf(ferric.CodeInvalid, "the argument %q is missing", name)
+// accept makes the step of what was asked and what is offered.
+func (r request) accept(w rpc.StepArgs, o offer) flow.Step {
+	s := o.Step
+	s.Args = w.Args
+	if r.phase == driver.DeployPhase {
+		if s.Args == nil {
+			s.Args = map[string]any{}
+		}
+		s.Info = nil
+	} else {
+		s.Info = map[string]any{"abortable": s.Info["abortable"]}
+		if o.Info["reboot_requested"] == true {
+			s.Info["reboot_requested"] = true
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(args)) {
+	if w.Order != nil {
+		s.Info["order"] = *w.Order
+	}
+	if w.Priority != nil {
+		s.Priority = *w.Priority
+	}
+	return s
+}
+
+// check compares what was asked with what is offered.
+func (r request) check(w rpc.StepArgs, o offer) []string {
+	var wrong []string
+	var unexpected, missing []string
+	for _, name := range slices.Sorted(maps.Keys(w.Args)) {
 		if _, ok := o.args[name]; !ok {
-			return ferric.Errorf(ferric.CodeInvalid, "there is no argument %q; it takes: %s", name, joined(known))
+			unexpected = append(unexpected, name)
 		}
 	}
-	return nil
+	if len(unexpected) > 0 {
+		wrong = append(wrong, fmt.Sprintf("%s step %s has these unexpected arguments: %s", r.phase, shown(w), strings.Join(unexpected, ", ")))
+	}
+	off := r.phase == driver.DeployPhase && w.Priority != nil && *w.Priority == 0 // it is asked not to run
+	for _, name := range slices.Sorted(maps.Keys(o.args)) {
+		if _, given := w.Args[name]; o.args[name].Required && !given && !off {
+			if d := o.args[name].Description; d != "" {
+				name += " (" + d + ")"
+			}
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		wrong = append(wrong, fmt.Sprintf("%s step %s is missing these required arguments: %s", r.phase, shown(w), strings.Join(missing, ", ")))
+	}
+	if r.noRamdisk && o.ramdisk {
+		wrong = append(wrong, fmt.Sprintf("%s step %s requires booting a ramdisk", r.phase, shown(w)))
+	}
+	if r.phase == driver.DeployPhase && !off && w.Interface == "deploy" && w.Step == "deploy" {
+		wrong = append(wrong, fmt.Sprintf("deploy step %s on interface %s is a core step and cannot be overridden by user steps. "+
+			"It may be disabled by setting the priority to 0", w.Step, w.Interface))
+	}
+	return wrong
+}
+
+// outOfBand reports whether all of the steps are known without asking an agent, and none needs the ramdisk.
+func (r request) outOfBand(offers []offer) bool {
+	for _, w := range r.steps {
+		if w.OnChildren || isReserved(w.Step) {
+			continue
+		}
+		i := slices.IndexFunc(offers, func(o offer) bool { return o.Interface == w.Interface && o.Name == w.Step })
+		if i < 0 || offers[i].ramdisk {
+			return false
+		}
+	}
+	return true
 }
 
 func names(offers []offer) string {
@@ -153,4 +244,16 @@ func names(offers []offer) string {
 	}
 	slices.Sort(all)
 	return joined(slices.Compact(all))
+}
+
+// shown shows a step in a message, without the values of its arguments: there may be passwords among them.
+func shown(w rpc.StepArgs) string {
+	text := fmt.Sprintf("{'interface': '%s', 'step': '%s'", w.Interface, w.Step)
+	if len(w.Args) > 0 {
+		text += ", 'args': {'" + strings.Join(slices.Sorted(maps.Keys(w.Args)), "': …, '") + "': …}"
+	}
+	if w.Priority != nil {
+		text += fmt.Sprintf(", 'priority': %d", *w.Priority)
+	}
+	return text + "}"
 }

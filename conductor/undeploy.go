@@ -11,9 +11,12 @@ import (
 )
 
 // planUndeploy makes the plan that takes the instance off a machine and then cleans it.
-func (c *Conductor) planUndeploy(_ context.Context, t *driver.Task) (*flow.Operation, flow.Mutate, error) {
+func (c *Conductor) planUndeploy(ctx context.Context, t *driver.Task) (*flow.Operation, flow.Mutate, error) {
 	if t.Node.Protected {
-		return nil, nil, ferric.Errorf(ferric.CodeForbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted.", t.Node.UUID)
+		return nil, nil, protected(t.Node.UUID)
+	}
+	if err := t.Set.Get(ferric.KindPower).Validate(ctx, t.Machine); err != nil {
+		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate power driver interface. Can not delete instance. Error: %w", err)
 	}
 	params, err := json.Marshal(cleanParams{})
 	if err != nil {
@@ -44,8 +47,10 @@ func (c *Conductor) tearDown(ctx context.Context, t *driver.Task) (flow.Outcome,
 	if err := c.leaveRamdisk(ctx, t, driver.ForProvisioning); err != nil { // of a deploy that was given up
 		return flow.Outcome{}, err
 	}
-	if err := t.Set.Network().Disconnect(ctx, t, driver.ForTenant); err != nil {
-		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "disconnect the tenant network: %w", err)
+	for _, purpose := range []driver.NetworkPurpose{driver.ForRescue, driver.ForServicing, driver.ForTenant} {
+		if err := t.Set.Network().Disconnect(ctx, t, purpose); err != nil {
+			return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "disconnect the %s network: %w", purpose, err)
+		}
 	}
 	if err := t.Set.Storage().Detach(ctx, t); err != nil {
 		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "detach the volumes: %w", err)
@@ -59,7 +64,7 @@ func (c *Conductor) forgetInstance(ctx context.Context, t *driver.Task) (flow.Ou
 		return flow.Outcome{}, err
 	}
 	return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error {
-		n.InstanceID, n.InstanceName, n.InstanceInfo, n.DeployStep = "", "", map[string]any{}, nil
+		n.InstanceID, n.InstanceName, n.InstanceInfo, n.DeployStep, n.ServiceStep = "", "", map[string]any{}, nil, nil
 		n.InternalInfo = withoutInstance(n.InternalInfo)
 		if n.ProvisionState == ferric.Deleting {
 			return c.machine.Apply(n, state.Clean, ferric.Available)

@@ -25,6 +25,9 @@ type API struct {
 	IdleTimeout                   time.Duration `toml:"idle_timeout" default:"120s" min:"1s" max:"1h" help:"How long an idle connection is kept."`
 	EnableRamdiskEndpoints        bool          `toml:"enable_ramdisk_endpoints" default:"true" help:"Whether lookup, heartbeat and continue_inspection are served, which need no login."`
 	RestrictLookup                bool          `toml:"restrict_lookup" default:"true" help:"Whether lookup finds only nodes that expect a machine to boot."`
+	DisallowCleanSteps            []string      `toml:"disallow_clean_steps" help:"Clean steps, as interface.step, that nobody may ask for and that never run."`
+	DisallowDeploySteps           []string      `toml:"disallow_deploy_steps" help:"The same for deploy steps."`
+	DisallowServiceSteps          []string      `toml:"disallow_service_steps" help:"The same for service steps."`
 	DefaultResourceClass          string        `toml:"default_resource_class" help:"Resource class of new nodes that name none."`
 	DefaultConductorGroup         string        `toml:"default_conductor_group" check:"group" help:"Conductor group of new nodes that name none."`
 }

@@ -24,6 +24,10 @@ type Boot struct {
 	DeployRamdisk       string            `toml:"deploy_ramdisk" check:"file" help:"The deploy ramdisk itself, likewise."`
 	DeployKernelByArch  map[string]string `toml:"deploy_kernel_by_arch" check:"file" help:"Kernels for single architectures (a node's properties/cpu_arch), for example { aarch64 = \"/srv/arm64/kernel\" }."`
 	DeployRamdiskByArch map[string]string `toml:"deploy_ramdisk_by_arch" check:"file" help:"Ramdisks for single architectures."`
+	RescueKernel        string            `toml:"rescue_kernel" check:"file" help:"Kernel of the rescue ramdisk, likewise; a node's driver_info/rescue_kernel wins. Empty: the deploy ramdisk is the rescue ramdisk, too."`
+	RescueRamdisk       string            `toml:"rescue_ramdisk" check:"file" help:"The rescue ramdisk itself, likewise."`
+	RescueKernelByArch  map[string]string `toml:"rescue_kernel_by_arch" check:"file" help:"Rescue kernels for single architectures."`
+	RescueRamdiskByArch map[string]string `toml:"rescue_ramdisk_by_arch" check:"file" help:"Rescue ramdisks for single architectures."`
 	KernelAppendParams  string            `toml:"kernel_append_params" default:"console=tty0 console=ttyS0,115200n8" help:"Parameters for the kernel of the deploy ramdisk. A node's driver_info/kernel_append_params wins; %default% in it stands for this value."`
 	LoaderDir           string            `toml:"loader_dir" check:"path" help:"Directory with boot loaders (pxelinux.0, ldlinux.c32, GRUB and iPXE images). Empty: where Debian's packages put them."`
 	ExternalHTTPURL     string            `toml:"external_http_url" check:"httpurl" help:"Base URL of the HTTP server as machines and BMCs reach it, where that is not its own address."`

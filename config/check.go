@@ -133,6 +133,12 @@ var checks = map[string]func(string) error{
 		}
 		return fmt.Errorf("%q must be an absolute path or a http://, https:// or file:// URL", s)
 	},
+	"priority": func(s string) error {
+		if n, err := strconv.Atoi(s); err != nil || n < 0 || n > 1000 {
+			return fmt.Errorf("%q must be a priority, a whole number from 0 to 1000", s)
+		}
+		return nil
+	},
 	"listen": func(s string) error {
 		host, port, err := net.SplitHostPort(s)
 		if err == nil {

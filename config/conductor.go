@@ -20,18 +20,26 @@ type Conductor struct {
 
 	DeployCallbackTimeout       time.Duration `toml:"deploy_callback_timeout" default:"1800s" min:"0s" max:"168h" help:"Silence of the agent after which a deployment fails. 0s: never."`
 	CleanCallbackTimeout        time.Duration `toml:"clean_callback_timeout" default:"1800s" min:"0s" max:"168h" help:"The same for cleaning."`
+	RescueCallbackTimeout       time.Duration `toml:"rescue_callback_timeout" default:"1800s" min:"0s" max:"168h" help:"The same for rescue."`
+	ServiceCallbackTimeout      time.Duration `toml:"service_callback_timeout" default:"1800s" min:"0s" max:"168h" help:"The same for servicing."`
 	InspectWaitTimeout          time.Duration `toml:"inspect_wait_timeout" default:"1800s" min:"0s" max:"168h" help:"The same for inspection."`
 	CheckProvisionStateInterval time.Duration `toml:"check_provision_state_interval" default:"60s" min:"1s" max:"24h" help:"Time between two searches for operations whose agent is silent."`
 	StuckAfter                  time.Duration `toml:"stuck_after" default:"1h" min:"1m" max:"720h" help:"Time without progress after which an operation that nobody waits for counts as stuck, which is logged and counted."`
 
-	AutomatedClean              bool          `toml:"automated_clean" default:"true" help:"Whether machines are cleaned on the way to available. A node's own automated_clean wins."`
-	AllowProvisioningInMaint    bool          `toml:"allow_provisioning_in_maintenance" default:"true" help:"Whether nodes in maintenance may be cleaned and made available. They are never deployed."`
-	AllowDeletingAvailableNodes bool          `toml:"allow_deleting_available_nodes" default:"true" help:"Whether nodes in the state available may be deleted."`
-	MaxConcurrentDeploy         int           `toml:"max_concurrent_deploy" default:"250" min:"1" max:"100000" help:"Most nodes in deployment at the same time, over all conductors."`
-	MaxConcurrentClean          int           `toml:"max_concurrent_clean" default:"50" min:"1" max:"100000" help:"Most nodes in cleaning at the same time, over all conductors."`
-	NodeLockedRetryAttempts     int           `toml:"node_locked_retry_attempts" default:"3" min:"0" max:"1000" help:"How often a request tries again to take a node that is locked."`
-	NodeLockedRetryInterval     time.Duration `toml:"node_locked_retry_interval" default:"1s" min:"10ms" max:"1m" help:"Time between these tries."`
-	NodeHistoryMaxEntries       int           `toml:"node_history_max_entries" default:"300" min:"0" max:"1000000" help:"Entries of its history that are kept per node; older ones are removed. 0: all."`
+	AutomatedClean              bool              `toml:"automated_clean" default:"true" help:"Whether machines are cleaned on the way to available. A node's own automated_clean wins."`
+	CleanStepPriorityOverride   map[string]string `toml:"clean_step_priority_override" check:"priority" help:"Priorities of clean steps in automated cleaning, by interface.step, for example { \"deploy.erase_devices\" = \"10\" }. 0 leaves a step out."`
+	VerifyStepPriorityOverride  map[string]string `toml:"verify_step_priority_override" check:"priority" help:"The same for verify steps."`
+	PowerOffInCleanFail         bool              `toml:"poweroff_in_cleanfail" default:"false" help:"Whether a machine is switched off when its cleaning failed, although it was cleaned without the ramdisk. With it, it is always."`
+	PowerOffInServiceFail       bool              `toml:"poweroff_in_servicefail" default:"false" help:"Whether a machine is switched off when a service step failed; else it stays as it is, for people to look at."`
+	MaxConductorWaitStepSeconds int               `toml:"max_conductor_wait_step_seconds" default:"30" min:"0" max:"1800" help:"Most seconds that the step wait may ask for; more are cut to it."`
+	RescuePasswordHashAlgorithm string            `toml:"rescue_password_hash_algorithm" default:"sha256" values:"sha256|sha512" help:"How rescue passwords are hashed before they are kept and sent to the agent."`
+	AllowProvisioningInMaint    bool              `toml:"allow_provisioning_in_maintenance" default:"true" help:"Whether nodes in maintenance may be cleaned and made available. They are never deployed."`
+	AllowDeletingAvailableNodes bool              `toml:"allow_deleting_available_nodes" default:"true" help:"Whether nodes in the state available may be deleted."`
+	MaxConcurrentDeploy         int               `toml:"max_concurrent_deploy" default:"250" min:"1" max:"100000" help:"Most nodes in deployment at the same time, over all conductors."`
+	MaxConcurrentClean          int               `toml:"max_concurrent_clean" default:"50" min:"1" max:"100000" help:"Most nodes in cleaning at the same time, over all conductors."`
+	NodeLockedRetryAttempts     int               `toml:"node_locked_retry_attempts" default:"3" min:"0" max:"1000" help:"How often a request tries again to take a node that is locked."`
+	NodeLockedRetryInterval     time.Duration     `toml:"node_locked_retry_interval" default:"1s" min:"10ms" max:"1m" help:"Time between these tries."`
+	NodeHistoryMaxEntries       int               `toml:"node_history_max_entries" default:"300" min:"0" max:"1000000" help:"Entries of its history that are kept per node; older ones are removed. 0: all."`
 }
 
 func (c *Conductor) contradictions(report reporter) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ferric"
 	"ferric/config"
@@ -500,7 +501,7 @@ func TestReferenceIsAFile(t *testing.T) {
 			t.Errorf("%s is not in the reference", key)
 		}
 	}
-	if c.Conductor != config.Defaults().Conductor || c.API != config.Defaults().API {
+	if d := config.Defaults(); !cmp.Equal(c.Conductor, d.Conductor, cmpopts.EquateEmpty()) || !cmp.Equal(c.API, d.API, cmpopts.EquateEmpty()) {
 		t.Errorf("the reference does not hold the defaults")
 	}
 }

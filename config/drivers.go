@@ -87,6 +87,8 @@ type Fake struct {
 	BootDelay       Delay `toml:"boot_delay" default:"0s" help:"Boot interface."`
 	DeployDelay     Delay `toml:"deploy_delay" default:"0s" help:"Deploy steps of the deploy interface."`
 	CleanDelay      Delay `toml:"clean_delay" default:"0s" help:"Clean steps of the deploy interface."`
+	RescueDelay     Delay `toml:"rescue_delay" default:"0s" help:"Rescue interface."`
+	ServiceDelay    Delay `toml:"service_delay" default:"0s" help:"Service steps of the deploy interface."`
 	ManagementDelay Delay `toml:"management_delay" default:"0s" help:"Management interface."`
 	InspectDelay    Delay `toml:"inspect_delay" default:"0s" help:"Inspect interface."`
 	BIOSDelay       Delay `toml:"bios_delay" default:"0s" help:"Steps of the BIOS interface."`

@@ -50,7 +50,7 @@ type RamdiskBoot struct {
 	Kernel  string            // source of the kernel: a path or URL; "" is the configured one
 	Ramdisk string            // source of the initramfs
 	Params  map[string]string // kernel parameters, "ipa-api-url" and the like
-	Purpose string            // deploy, clean, inspect, rescue, service
+	Purpose string            // of the network: provisioning, cleaning, inspection, rescuing, servicing
 }
 
 // Boot prepares what a machine loads at its next boot. Interface kind "boot". All methods may be repeated.
@@ -117,6 +117,18 @@ type Inspect interface {
 	InBand(m *Machine) bool
 	// Run inspects out of band. nil is nothing to process.
 	Run(ctx context.Context, t *Task) (*ferric.Inventory, error)
+}
+
+// Rescue lets people into a machine beside its deployed system. Interface kind "rescue".
+type Rescue interface {
+	Interface
+	// InBand reports whether an agent in a ramdisk is the rescue environment. Then the conductor boots it, gives it the password and
+	// leaves it alone, and boots the deployed system again to end it; otherwise it calls Rescue and Unrescue.
+	InBand(m *Machine) bool
+	// Rescue opens the environment to who knows the password, of which hash is the crypt(3) form. It may be repeated.
+	Rescue(ctx context.Context, t *Task, hash string) error
+	// Unrescue brings the deployed system back. It may be repeated.
+	Unrescue(ctx context.Context, t *Task) error
 }
 
 // Storage attaches remote volumes. Interface kind "storage".

@@ -143,6 +143,8 @@ func fits(kind ferric.InterfaceKind, impl Interface) (ok bool) {
 		_, ok = impl.(Console)
 	case ferric.KindVendor:
 		_, ok = impl.(Vendor)
+	case ferric.KindRescue:
+		_, ok = impl.(Rescue)
 	default: // a kind whose core has nothing to do yet, or that machines may lack
 		ok = impl != nil
 	}
@@ -152,7 +154,11 @@ func fits(kind ferric.InterfaceKind, impl Interface) (ok bool) {
 // Set is the interfaces of one node, composed.
 type Set struct {
 	byKind map[ferric.InterfaceKind]Interface
+	power  Power // in place of the node's own, nil: none
 }
+
+// SetPower puts a power interface in the place of the node's own, which it wraps, for what Power returns.
+func (s *Set) SetPower(p Power) { s.power = p }
 
 // Compose gathers the node's implementations. CodeInvalid if one is missing.
 func (r *Registry) Compose(n *ferric.Node) (*Set, error) {
@@ -172,7 +178,12 @@ func (s *Set) Get(kind ferric.InterfaceKind) Interface { return s.byKind[kind] }
 
 // Power returns the node's power interface. The methods below do the same for the other kinds; Registry.Check sees to it that each has
 // the right type.
-func (s *Set) Power() Power           { return s.byKind[ferric.KindPower].(Power) }
+func (s *Set) Power() Power {
+	if s.power != nil {
+		return s.power
+	}
+	return s.byKind[ferric.KindPower].(Power)
+}
 func (s *Set) Management() Management { return s.byKind[ferric.KindManagement].(Management) }
 func (s *Set) Boot() Boot             { return s.byKind[ferric.KindBoot].(Boot) }
 func (s *Set) Network() Network       { return s.byKind[ferric.KindNetwork].(Network) }
@@ -184,6 +195,7 @@ func (s *Set) Firmware() Firmware     { return s.byKind[ferric.KindFirmware].(Fi
 func (s *Set) RAID() RAID             { return s.byKind[ferric.KindRAID].(RAID) }
 func (s *Set) Console() Console       { return s.byKind[ferric.KindConsole].(Console) }
 func (s *Set) Vendor() Vendor         { return s.byKind[ferric.KindVendor].(Vendor) }
+func (s *Set) Rescue() Rescue         { return s.byKind[ferric.KindRescue].(Rescue) }
 
 // Validation is the result of validating one kind.
 type Validation struct {

@@ -20,7 +20,7 @@ func registry() *driver.Registry {
 	small, big := map[ferric.InterfaceKind][]string{}, map[ferric.InterfaceKind][]string{}
 	for _, kind := range ferric.InterfaceKinds() {
 		r.Implementations[kind] = map[string]driver.Interface{}
-		if impl := hw[kind]; impl != nil {
+		if impl := hw[kind]; impl != nil && kind != ferric.KindRescue {
 			r.Implementations[kind]["fake"] = impl
 			small[kind], big[kind] = []string{"fake"}, []string{"fake"}
 			continue

@@ -58,6 +58,8 @@ type views struct {
 	begins atomic.Int32
 }
 
+func (v *views) Spares(*flow.Operation, *flow.Step) bool { return false }
+
 func (v *views) View(m flow.Moment, op *flow.Operation) flow.Mutate {
 	if m == flow.Begins {
 		v.begins.Add(1)
@@ -69,7 +71,7 @@ func (v *views) View(m flow.Moment, op *flow.Operation) flow.Mutate {
 func TestLookingAfterAWaitShowsNothing(t *testing.T) {
 	b := newBench(t)
 	looks := 0
-	p := &views{script: &script{b.world, map[string]flow.Func{"a": func(_ context.Context, t *flow.Task) (flow.Outcome, error) {
+	p := &views{script: &script{world: b.world, steps: map[string]flow.Func{"a": func(_ context.Context, t *flow.Task) (flow.Outcome, error) {
 		if looks++; looks > 10 {
 			return flow.Done(nil), nil
 		}

@@ -20,6 +20,7 @@ const (
 	EventHeartbeat  = "heartbeat"  // the agent called back
 	EventInspection = "inspection" // the agent sent its inventory
 	EventUnhold     = "unhold"     // the operator lets a held operation go on
+	EventChild      = "child"      // a step on a child node has ended
 )
 
 // Due is an operation that wants a worker.
@@ -53,7 +54,7 @@ type Ledger interface {
 	Start(ctx context.Context, l Lease, op *Operation, mutate Mutate) (*ferric.Node, error)
 	// Checkpoint writes the operation's row, all of its steps that differ from what is stored (new ones included), the
 	// history entries, and changes the node, in one transaction. When op waits and more signals have arrived than
-	// op.Signals says, it is stored as due at once. It never writes the abort reason; on success op.Signals and op.Abort are
+	// op.Signals says, or an abort is wanted and op does not say AbortLater, it is stored as due at once. It never writes the abort reason; on success op.Signals and op.Abort are
 	// what is stored.
 	Checkpoint(ctx context.Context, l Lease, op *Operation, history []ferric.HistoryEntry, mutate Mutate) (*ferric.Node, error)
 	// UpdateNode changes a node under a lease, outside of any operation.

@@ -51,6 +51,8 @@ type Operation struct {
 	// Abort is the reason why somebody wants it to stop, "" if nobody does. Set from outside, seen by the runner
 	// at the next step or wake.
 	Abort string `json:"abort,omitempty"`
+	// AbortLater says that the abort, if there is one, waits for the end of the step under way. It is the runner's and not stored.
+	AbortLater bool `json:"-"`
 
 	// What a Waiting operation waits for.
 	WaitFor   string    `json:"wait_for,omitempty"`  // event name, "" for time alone
@@ -80,6 +82,8 @@ type Step struct {
 	Hidden bool `json:"hidden,omitempty"`
 	// Source says who runs it: "" for the conductor, "agent" for a step that the agent offered.
 	Source string `json:"source,omitempty"`
+	// Info is what is known of the step besides, and shown with it: abortable, argsinfo, requires_ramdisk, execute_on_child_nodes.
+	Info map[string]any `json:"info,omitempty"`
 
 	Status    Status          `json:"status"`
 	Attempts  int             `json:"attempts"`         // how often its code was begun (waking from a wait does not count)

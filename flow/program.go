@@ -19,4 +19,6 @@ type Program interface {
 	Func(op *Operation, s *Step) (Func, error)
 	// View returns what changes on the node at a moment, in the transaction that writes the moment down; nil is nothing.
 	View(m Moment, op *Operation) Mutate
+	// Spares reports whether an abort lets the step under way come to its end first.
+	Spares(op *Operation, s *Step) bool
 }

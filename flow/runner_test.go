@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,6 +56,8 @@ func (w *world) effects() []string {
 type script struct {
 	world *world
 	steps map[string]flow.Func
+	// spares names a step that aborts must not interrupt.
+	spares string
 }
 
 func (p *script) Func(_ *flow.Operation, s *flow.Step) (flow.Func, error) {
@@ -67,6 +70,9 @@ func (p *script) Func(_ *flow.Operation, s *flow.Step) (flow.Func, error) {
 		return flow.Done(t.Step.Name), nil
 	}, nil
 }
+
+// Spares implements flow.Program.
+func (p *script) Spares(_ *flow.Operation, s *flow.Step) bool { return p.spares == s.Name }
 
 func (p *script) View(m flow.Moment, op *flow.Operation) flow.Mutate {
 	return func(n *ferric.Node) error {
@@ -110,7 +116,7 @@ func newBench(t *testing.T) *bench {
 
 // run starts a runner and returns it with a function that stops it.
 func (b *bench) run(l flow.Ledger, steps map[string]flow.Func, change ...func(*flow.Config)) (*flow.Runner, func()) {
-	c := flow.Config{Ledger: l, Owner: "one", Programs: map[string]flow.Program{"test": &script{b.world, steps}},
+	c := flow.Config{Ledger: l, Owner: "one", Programs: map[string]flow.Program{"test": &script{world: b.world, steps: steps}},
 		Workers: 4, Reserved: 1, LeaseTTL: 5 * time.Second, Poll: 20 * time.Millisecond}
 	if os.Getenv("FLOW_LOG") != "" {
 		c.Log = slog.Default()
@@ -450,6 +456,47 @@ func TestAbortOfAWait(t *testing.T) {
 		t.Errorf("operation %s: %s", op.Status, op.Error)
 	}
 	if diff := cmp.Diff([]string{"x"}, b.world.effects()); diff != "" {
+		t.Errorf("effects (-want +have):\n%s", diff)
+	}
+}
+
+// TestAbortSparesAStep lets a step that must not be interrupted wait for its end, without looking all the time, before the abort is heeded.
+func TestAbortSparesAStep(t *testing.T) {
+	b := newBench(t)
+	var looks atomic.Int32
+	var over atomic.Bool
+	p := &script{world: b.world, spares: "a", steps: map[string]flow.Func{"a": func(_ context.Context, t *flow.Task) (flow.Outcome, error) {
+		looks.Add(1)
+		if over.Load() {
+			b.world.effect("a")
+			return flow.Done(nil), nil
+		}
+		return t.Wait("news", "the news", time.Hour, 0)
+	}}}
+	r, _ := b.run(b.store, nil, func(c *flow.Config) { c.Programs = map[string]flow.Program{"test": p} })
+	op, err := r.Begin(t.Context(), b.node, plan(step("a", flow.Safe), step("b", flow.Safe), cleanUp("x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.until(op.ID, func(op *flow.Operation) bool { return op.Status == flow.Waiting })
+	if err := b.store.RequestAbort(t.Context(), op.ID, "the operator said so"); err != nil {
+		t.Fatal(err)
+	}
+	r.Poke()
+	b.until(op.ID, func(op *flow.Operation) bool { return looks.Load() >= 2 && op.Status == flow.Waiting })
+	time.Sleep(100 * time.Millisecond)
+	if n := looks.Load(); n > 3 {
+		t.Errorf("the step was looked at %d times", n)
+	}
+	over.Store(true)
+	if err := b.store.Signal(t.Context(), b.node, "news"); err != nil {
+		t.Fatal(err)
+	}
+	r.Poke()
+	if op = b.await(op.ID); op.Status != flow.Failed || op.Error != "the operator said so" {
+		t.Errorf("operation %s: %s", op.Status, op.Error)
+	}
+	if diff := cmp.Diff([]string{"a", "x"}, b.world.effects()); diff != "" {
 		t.Errorf("effects (-want +have):\n%s", diff)
 	}
 }

@@ -30,7 +30,7 @@ func (r *Runner) work(ctx context.Context, lease Lease, op *Operation) error {
 		if s == nil {
 			return r.end(ctx, lease, program, op)
 		}
-		if op.Abort != "" && op.Status != Failing {
+		if op.Abort != "" && op.Status != Failing && (s.Status == Pending || !program.Spares(op, s)) {
 			if err := r.fail(ctx, lease, program, op, ferric.Errorf(ferric.CodeConflict, "%s", op.Abort)); err != nil {
 				return err
 			}
@@ -159,6 +159,7 @@ func (r *Runner) wait(ctx context.Context, lease Lease, program Program, op *Ope
 		op.WaitSince = now
 	}
 	op.WaitFor, op.WaitWhat, op.WakeAt = out.waitFor, out.what, now.Add(out.poll)
+	op.AbortLater = program.Spares(op, s)
 	s.Status = Waiting
 	if op.Status != Failing {
 		op.Status = Waiting
@@ -269,6 +270,10 @@ func eventType(kind string) string {
 		return ferric.EventPower
 	case "set_console":
 		return ferric.EventConsole
+	case "service":
+		return ferric.EventServicing
+	case "rescue", "unrescue":
+		return ferric.EventRescue
 	}
 	return ferric.EventProvisioning
 }

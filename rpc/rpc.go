@@ -88,6 +88,9 @@ type StepArgs struct {
 	Args      map[string]any `json:"args,omitempty"`
 	Priority  *int           `json:"priority,omitempty"`
 	Order     *int           `json:"order,omitempty"`
+	// OnChildren lets every child node run the step instead of the node itself; Children names those that do, by UUID, if not all.
+	OnChildren bool     `json:"execute_on_child_nodes,omitempty"`
+	Children   []string `json:"limit_child_node_execution,omitempty"`
 }
 
 // Validations is the result of validating a node, per interface kind.

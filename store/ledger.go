@@ -62,7 +62,7 @@ func (s *Store) Start(ctx context.Context, l flow.Lease, op *flow.Operation, mut
 }
 
 // Checkpoint implements flow.Ledger. Of the signals that came meanwhile, those count that the operation waits for. An
-// abort that came meanwhile makes it due at once too. On success op's times, Signals, WakeAt and Abort are up to date, and
+// abort that came meanwhile makes it due at once too, unless op knows of it and waits all the same (AbortLater). On success op's times, Signals, WakeAt and Abort are up to date, and
 // what was empty in the history entries is filled in: node, UUID, time, conductor, operation, severity, and the node's
 // states as they are after mutate.
 func (s *Store) Checkpoint(ctx context.Context, l flow.Lease, op *flow.Operation, history []ferric.HistoryEntry, mutate flow.Mutate) (n *ferric.Node, err error) {
@@ -108,7 +108,8 @@ func (t *tx) checkpoint(ctx context.Context, nodeUUID string, op *flow.Operation
 	}
 	if o.waits() {
 		signalled := o.WaitFor != "" && stored.marks[o.WaitFor] > op.Signals
-		aborted := o.Abort != "" && o.Status != flow.Failing // a failing one knows
+		waitsOn := op.Abort != "" && op.AbortLater
+		aborted := o.Abort != "" && o.Status != flow.Failing && !waitsOn // a failing one knows
 		if signalled || aborted {
 			o.WakeAt = t.now
 		}

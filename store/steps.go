@@ -29,6 +29,7 @@ var stepTable = table[stepRow]{
 		boolean("clean_up", func(r *stepRow) *bool { return &r.CleanUp }),
 		boolean("hidden", func(r *stepRow) *bool { return &r.Hidden }),
 		text("source", func(r *stepRow) *string { return &r.Source }),
+		document("info", func(r *stepRow) *map[string]any { return &r.Info }),
 		text("status", func(r *stepRow) *flow.Status { return &r.Status }),
 		number("attempts", func(r *stepRow) *int { return &r.Attempts }),
 		text("error", func(r *stepRow) *string { return &r.Error }),

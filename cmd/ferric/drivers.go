@@ -37,11 +37,13 @@ func hardwareTypes() []driver.HardwareType {
 		{Name: "ipmi", Supports: with(map[ferric.InterfaceKind][]string{
 			ferric.KindPower: {"ipmitool"}, ferric.KindManagement: {"ipmitool", "noop"}, ferric.KindVendor: {"ipmitool"},
 			ferric.KindBoot: {"ipxe", "pxe"}, ferric.KindDeploy: {"direct"}, ferric.KindInspect: {"agent", "no-inspect"},
+			ferric.KindRescue: {"no-rescue", "agent"},
 		})},
 		{Name: "fake-hardware", Supports: with(map[ferric.InterfaceKind][]string{
 			ferric.KindPower: {"fake"}, ferric.KindManagement: {"fake", "noop"}, ferric.KindBoot: {"fake", "ipxe", "pxe"},
 			ferric.KindDeploy: {"fake", "direct"}, ferric.KindInspect: {"fake", "no-inspect"}, ferric.KindStorage: {"noop", "fake"},
 			ferric.KindBIOS: {"fake"}, ferric.KindConsole: {"fake"}, ferric.KindFirmware: {"fake"}, ferric.KindRAID: {"fake"}, ferric.KindVendor: {"fake"},
+			ferric.KindRescue: {"fake", "agent"},
 		})},
 	}
 }
@@ -67,7 +69,7 @@ func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[s
 		ferric.KindConsole:    {"no-console": noop.Absent{Kind: ferric.KindConsole}},
 		ferric.KindFirmware:   {"no-firmware": noop.Absent{Kind: ferric.KindFirmware}},
 		ferric.KindRAID:       {"no-raid": noop.Absent{Kind: ferric.KindRAID}},
-		ferric.KindRescue:     {"no-rescue": noop.Absent{Kind: ferric.KindRescue}},
+		ferric.KindRescue:     {"agent": agentdriver.Rescue{}, "no-rescue": noop.Absent{Kind: ferric.KindRescue}},
 		ferric.KindVendor:     {"no-vendor": noop.Absent{Kind: ferric.KindVendor}, "ipmitool": &ipmi.Vendor{Pool: p.bmcs}},
 		ferric.KindStorage:    {"noop": noop.Storage{}},
 		ferric.KindNetwork:    {"noop": noop.Network{}},
@@ -90,7 +92,8 @@ func fakeHardware(cfg *config.Config, p parts) *fake.Hardware {
 	return &fake.Hardware{PowerDelay: delay(f.PowerDelay), ManagementDelay: delay(f.ManagementDelay), BootDelay: delay(f.BootDelay),
 		DeployDelay: delay(f.DeployDelay), CleanDelay: delay(f.CleanDelay), InspectDelay: delay(f.InspectDelay), BIOSDelay: delay(f.BIOSDelay),
 		FirmwareDelay: delay(f.FirmwareDelay), RAIDDelay: delay(f.RAIDDelay), ConsoleDelay: delay(f.ConsoleDelay),
-		VendorDelay: delay(f.VendorDelay), StorageDelay: delay(f.StorageDelay), States: p.states}
+		VendorDelay: delay(f.VendorDelay), StorageDelay: delay(f.StorageDelay),
+		RescueDelay: delay(f.RescueDelay), ServiceDelay: delay(f.ServiceDelay), States: p.states}
 }
 
 // registry makes the registry of what is enabled.

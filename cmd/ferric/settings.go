@@ -1,10 +1,14 @@
 package main
 
 import (
+	"maps"
+	"strconv"
 	"time"
 
+	"ferric/agentapi/shacrypt"
 	"ferric/conductor"
 	"ferric/config"
+	"ferric/driver"
 )
 
 // conductorConfig gives the conductor its part of the configuration.
@@ -36,11 +40,32 @@ func conductorConfig(cfg *config.Config) conductor.Config {
 		HistoryPerNode: c.NodeHistoryMaxEntries, InspectionHooks: cfg.Inspection.Hooks,
 		AddPorts: cfg.Inspection.AddPorts, KeepPorts: cfg.Inspection.KeepPorts,
 	}
+	conf.RescueCallbackTimeout, conf.ServiceCallbackTimeout = c.RescueCallbackTimeout, c.ServiceCallbackTimeout
+	conf.RescueKernel, conf.RescueKernelByArch = cfg.Boot.RescueKernel, cfg.Boot.RescueKernelByArch
+	conf.RescueRamdisk, conf.RescueRamdiskByArch = cfg.Boot.RescueRamdisk, cfg.Boot.RescueRamdiskByArch
+	conf.RescueHash = shacrypt.Algorithm(c.RescuePasswordHashAlgorithm)
+	conf.PowerOffInCleanFail, conf.PowerOffInServiceFail = c.PowerOffInCleanFail, c.PowerOffInServiceFail
+	conf.MaxWaitStep = time.Duration(c.MaxConductorWaitStepSeconds) * time.Second
+	conf.DisallowedSteps = map[driver.Phase][]string{driver.CleanPhase: cfg.API.DisallowCleanSteps, driver.DeployPhase: cfg.API.DisallowDeploySteps,
+		driver.ServicePhase: cfg.API.DisallowServiceSteps}
+	conf.VerifyPriorities = priorities(c.VerifyStepPriorityOverride)
 	if d.EraseDevicesPriority != nil {
 		conf.CleanPriorities["deploy.erase_devices"] = *d.EraseDevicesPriority
 	}
 	if d.EraseDevicesMetadataPriority != nil {
 		conf.CleanPriorities["deploy.erase_devices_metadata"] = *d.EraseDevicesMetadataPriority
 	}
+	maps.Copy(conf.CleanPriorities, priorities(c.CleanStepPriorityOverride))
 	return conf
+}
+
+// priorities reads priorities of steps, which package config has checked.
+func priorities(text map[string]string) map[string]int {
+	out := map[string]int{}
+	for step, value := range text {
+		if n, err := strconv.Atoi(value); err == nil {
+			out[step] = n
+		}
+	}
+	return out
 }

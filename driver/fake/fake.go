@@ -43,6 +43,7 @@ func (d Delay) sleep(ctx context.Context) error {
 type Hardware struct {
 	PowerDelay, ManagementDelay, BootDelay, DeployDelay, InspectDelay, CleanDelay Delay
 	BIOSDelay, FirmwareDelay, RAIDDelay, ConsoleDelay, VendorDelay, StorageDelay  Delay
+	RescueDelay, ServiceDelay                                                     Delay
 
 	// States is where the machines' states are kept. nil: in memory, which is for tests.
 	States driver.States
@@ -58,6 +59,7 @@ func (h *Hardware) Implementations() map[ferric.InterfaceKind]driver.Interface {
 		ferric.KindPower: Power{h: h}, ferric.KindManagement: Management{h: h}, ferric.KindBoot: Boot{h: h}, ferric.KindDeploy: Deploy{h: h},
 		ferric.KindInspect: Inspect{h: h}, ferric.KindStorage: Storage{h: h}, ferric.KindBIOS: BIOS{h: h}, ferric.KindFirmware: Firmware{h: h},
 		ferric.KindRAID: RAID{h: h}, ferric.KindConsole: Console{h: h}, ferric.KindVendor: Vendor{h: h},
+		ferric.KindRescue: Rescue{h: h},
 	}
 }
 
@@ -152,6 +154,10 @@ func (d Deploy) Steps(_ *driver.Machine, phase driver.Phase) []driver.Step {
 			{Name: "erase_devices_metadata", Phase: phase, Priority: 99, Repeat: flow.Safe, Abortable: true, Run: sleep(d.h.CleanDelay)},
 			{Name: "erase_devices", Phase: phase, Repeat: flow.Safe, Abortable: true, Run: sleep(d.h.CleanDelay)},
 		}
+	case driver.ServicePhase:
+		return []driver.Step{
+			{Name: "burn_in", Phase: phase, Repeat: flow.Safe, Abortable: true, Run: sleep(d.h.ServiceDelay)},
+		}
 	}
 	return nil
 }
@@ -168,6 +174,25 @@ func (Inspect) InBand(*driver.Machine) bool { return false }
 // Run implements driver.Inspect.
 func (i Inspect) Run(ctx context.Context, _ *driver.Task) (*ferric.Inventory, error) {
 	return nil, i.h.InspectDelay.sleep(ctx)
+}
+
+// Rescue is the rescue interface "fake": nothing is booted.
+type Rescue struct {
+	open
+	h *Hardware
+}
+
+// InBand implements driver.Rescue.
+func (Rescue) InBand(*driver.Machine) bool { return false }
+
+// Rescue implements driver.Rescue.
+func (r Rescue) Rescue(ctx context.Context, _ *driver.Task, _ string) error {
+	return r.h.RescueDelay.sleep(ctx)
+}
+
+// Unrescue implements driver.Rescue.
+func (r Rescue) Unrescue(ctx context.Context, _ *driver.Task) error {
+	return r.h.RescueDelay.sleep(ctx)
 }
 
 // Storage is the storage interface "fake".

@@ -80,7 +80,7 @@ func TestManyAtOnce(t *testing.T) {
 
 func TestSteps(t *testing.T) {
 	d := (&fake.Hardware{}).Implementations()[ferric.KindDeploy].(driver.Stepper)
-	for phase, want := range map[driver.Phase]int{driver.DeployPhase: 1, driver.CleanPhase: 2, driver.ServicePhase: 0, driver.VerifyPhase: 0} {
+	for phase, want := range map[driver.Phase]int{driver.DeployPhase: 1, driver.CleanPhase: 2, driver.ServicePhase: 1, driver.VerifyPhase: 0} {
 		steps := d.Steps(machine("a"), phase)
 		if len(steps) != want {
 			t.Errorf("%d %s steps, want %d", len(steps), phase, want)

@@ -85,3 +85,12 @@ func (a Absent) ConsoleInfo(_ context.Context, m *driver.Machine) (map[string]st
 
 // Methods implements driver.Vendor: there are none.
 func (Absent) Methods() []driver.VendorMethod { return nil }
+
+// InBand implements driver.Rescue.
+func (Absent) InBand(*driver.Machine) bool { return false }
+
+// Rescue implements driver.Rescue.
+func (a Absent) Rescue(_ context.Context, t *driver.Task, _ string) error { return a.refuse(t.Machine) }
+
+// Unrescue implements driver.Rescue.
+func (a Absent) Unrescue(_ context.Context, t *driver.Task) error { return a.refuse(t.Machine) }
