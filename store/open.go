@@ -31,6 +31,7 @@ type Store struct {
 	postgres bool
 	w, r     *sql.DB   // the same on PostgreSQL
 	wp, rp   *prepared // the statements of w and r; nil on PostgreSQL
+	group    *group    // of those who write; nil on PostgreSQL
 	lock     *os.File
 	keys     *keyring
 
@@ -151,7 +152,7 @@ func (s *Store) openSQLite(path string, readers int) error {
 	s.r.SetMaxOpenConns(readers)
 	s.r.SetMaxIdleConns(readers)
 	s.r.SetConnMaxIdleTime(5 * time.Minute)
-	s.wp, s.rp = newPrepared(s.w), newPrepared(s.r)
+	s.wp, s.rp, s.group = newPrepared(s.w), newPrepared(s.r), &group{s: s}
 	return nil
 }
 

@@ -45,7 +45,7 @@ func (s *Store) write(ctx context.Context, what string, fn func(ctx context.Cont
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	for try := 1; ; try++ {
-		changed, err := s.writeOnce(ctx, fn)
+		changed, err := s.commit(ctx, fn)
 		if err == nil {
 			if changed {
 				s.notify()
@@ -65,6 +65,14 @@ func (s *Store) write(ctx context.Context, what string, fn func(ctx context.Cont
 		case <-time.After(time.Duration(rand.Int64N(int64(try) * int64(5*time.Millisecond)))):
 		}
 	}
+}
+
+// commit runs fn in a transaction, which on SQLite it may share with others.
+func (s *Store) commit(ctx context.Context, fn func(ctx context.Context, t *tx) error) (changed bool, err error) {
+	if s.group != nil {
+		return s.group.write(ctx, fn)
+	}
+	return s.writeOnce(ctx, fn)
 }
 
 func (s *Store) writeOnce(ctx context.Context, fn func(ctx context.Context, t *tx) error) (changed bool, err error) {
@@ -115,11 +123,15 @@ func (s *Store) get(ctx context.Context, what string, fn func(ctx context.Contex
 func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	var on querier = s.w
-	if s.wp != nil {
-		on = s.wp
+	if s.postgres {
+		n, err := affected(s.w.ExecContext(ctx, query, args...))
+		return n, s.coded(ctx, what, err)
 	}
-	n, err := affected(on.ExecContext(ctx, query, args...))
+	n := 0
+	_, err := s.commit(ctx, func(ctx context.Context, t *tx) (err error) {
+		n, err = affected(t.ExecContext(ctx, query, args...))
+		return err
+	})
 	return n, s.coded(ctx, what, err)
 }
 
