@@ -49,6 +49,9 @@ type Config struct {
 	PowerOffInServiceFail bool
 	MaxWaitStep           time.Duration // longest wait that a step may ask for
 
+	// AutomaticLesseeSource says where a deployed node's lessee comes from: LesseeFromInstance, LesseeFromRequest, LesseeFromNobody ("" is that, too).
+	AutomaticLesseeSource string
+
 	// CleanPriorities overrides the priorities of clean steps, "interface.step" → priority; 0 leaves a step out.
 	CleanPriorities map[string]int
 	// VerifyPriorities does so for verify steps.

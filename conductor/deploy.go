@@ -83,6 +83,7 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 	}
 	return op, func(n *ferric.Node) error {
 		n.LastError = ""
+		c.setLessee(n, a.Caller)
 		return c.machine.Apply(n, event, ferric.Active)
 	}, nil
 }

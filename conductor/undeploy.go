@@ -64,6 +64,7 @@ func (c *Conductor) forgetInstance(ctx context.Context, t *driver.Task) (flow.Ou
 		return flow.Outcome{}, err
 	}
 	return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error {
+		dropLessee(n)
 		n.InstanceID, n.InstanceName, n.InstanceInfo, n.DeployStep, n.ServiceStep = "", "", map[string]any{}, nil, nil
 		n.InternalInfo = withoutInstance(n.InternalInfo)
 		if n.ProvisionState == ferric.Deleting {

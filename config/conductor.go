@@ -40,6 +40,8 @@ type Conductor struct {
 	NodeLockedRetryAttempts     int               `toml:"node_locked_retry_attempts" default:"3" min:"0" max:"1000" help:"How often a request tries again to take a node that is locked."`
 	NodeLockedRetryInterval     time.Duration     `toml:"node_locked_retry_interval" default:"1s" min:"10ms" max:"1m" help:"Time between these tries."`
 	NodeHistoryMaxEntries       int               `toml:"node_history_max_entries" default:"300" min:"0" max:"1000000" help:"Entries of its history that are kept per node; older ones are removed. 0: all."`
+
+	AutomaticLesseeSource string `toml:"automatic_lessee_source" default:"instance" values:"instance|request|none" help:"Project that a deployed node gets as its lessee, unless it has one: that of instance_info/project_id, that of the request, or none. It leaves with the instance."`
 }
 
 func (c *Conductor) contradictions(report reporter) {
