@@ -167,6 +167,9 @@ func (a *API) applyNodePatch(rq *request, n *ferric.Node, ops patch) (rpc.NodeAr
 	if err := updatable(n, rq.vars["node"], rq.version, ops); err != nil {
 		return rpc.NodeArgs{}, err
 	}
+	if err := a.ownerChange(rq, n, ops); err != nil {
+		return rpc.NodeArgs{}, err
+	}
 	now, changed, err := a.nodes.apply(ops, n)
 	if err != nil {
 		return rpc.NodeArgs{}, err
@@ -189,6 +192,15 @@ func (a *API) applyNodePatch(rq *request, n *ferric.Node, ops patch) (rpc.NodeAr
 		}
 	}
 	return req, nil
+}
+
+// ownerChange refuses another owner for a node that somebody has an instance on, unless a rule allows it.
+func (a *API) ownerChange(rq *request, n *ferric.Node, ops patch) error {
+	given := slices.ContainsFunc(ops, func(op patchOp) bool { return op.Path == "/owner" && op.Op != "remove" })
+	if given && n.ProvisionState == ferric.Active && !rq.may("baremetal:node:update_owner_provisioned", nodeTarget(n)) {
+		return conflict(`Cannot update owner of node "%s" while it is in state "%s".`, n.UUID, n.ProvisionState)
+	}
+	return nil
 }
 
 // changeNode loads the node, makes a request of it and has a conductor write it; again if the node has changed meanwhile.
