@@ -139,7 +139,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 	loops.Go(func() { c.every(ctx, c.HeartbeatInterval, "announce", c.beat) })
 	loops.Go(func() { c.every(ctx, c.PowerSyncInterval, "power sync", c.syncPower) })
 	loops.Go(func() { c.every(ctx, time.Hour, "prune history", c.prune) })
-	loops.Go(func() { c.every(ctx, consoleInterval, "consoles", c.keepConsoles) })
+	loops.Go(func() { c.every(ctx, c.ConsoleInterval, "consoles", c.keepConsoles) })
 	loops.Go(func() { c.every(ctx, c.StuckInterval, "stuck detection", c.findStuck) })
 	err := c.runner.Run(ctx)
 	loops.Wait()

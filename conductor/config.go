@@ -37,6 +37,7 @@ type Config struct {
 	AgentPoll              time.Duration // how often a running command is asked after
 	StuckInterval          time.Duration
 	StuckAfter             time.Duration
+	ConsoleInterval        time.Duration // how often consoles are looked for that are not where they belong; 0: never
 
 	AutomatedClean        bool
 	CleanInMaintenance    bool          // nodes in maintenance may be cleaned and provided

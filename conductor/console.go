@@ -2,16 +2,12 @@ package conductor
 
 import (
 	"context"
-	"time"
 
 	"ferric"
 	"ferric/driver"
 	"ferric/flow"
 	"ferric/rpc"
 )
-
-// consoleInterval is how often the conductor looks for consoles that are not where they belong.
-const consoleInterval = 30 * time.Second
 
 func (c *Conductor) getConsole(ctx context.Context, a rpc.NodeRef) (map[string]string, error) {
 	t, err := c.nodeTask(ctx, a.UUID)

@@ -160,6 +160,18 @@ func (m *mortal) DeleteConfigDrive(ctx context.Context, node string) error {
 	return m.other(func() error { return m.Store.DeleteConfigDrive(ctx, node) })
 }
 
+func (m *mortal) SetDriverState(ctx context.Context, node, name string, state []byte) error {
+	return m.other(func() error { return m.Store.SetDriverState(ctx, node, name, state) })
+}
+
+func (m *mortal) SetBIOSSettings(ctx context.Context, node string, s []ferric.BIOSSetting) error {
+	return m.other(func() error { return m.Store.SetBIOSSettings(ctx, node, s) })
+}
+
+func (m *mortal) SetFirmware(ctx context.Context, node string, c []ferric.FirmwareComponent) error {
+	return m.other(func() error { return m.Store.SetFirmware(ctx, node, c) })
+}
+
 func (m *mortal) SetInventory(ctx context.Context, i *ferric.Inventory) error {
 	return m.other(func() error { return m.Store.SetInventory(ctx, i) })
 }

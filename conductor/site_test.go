@@ -30,7 +30,7 @@ type site struct {
 }
 
 func newSite(b *bench) *site {
-	s := &site{b: b, machines: map[string]*machine{}, images: map[string]bool{}}
+	s := &site{b: b, hw: fake.Hardware{States: b.store}, machines: map[string]*machine{}, images: map[string]bool{}}
 	b.Cleanup(s.close)
 	return s
 }
@@ -109,9 +109,11 @@ func (s *site) registry() *driver.Registry {
 		}
 		r.Implementations[kind]["fake"] = impl
 	}
+	r.Implementations[ferric.KindConsole]["lab"] = labConsole{s: s}
+	r.Implementations[ferric.KindVendor]["fake"] = labVendor{s: s, Vendor: r.Implementations[ferric.KindVendor]["fake"].(driver.Vendor)}
 	supports := map[ferric.InterfaceKind][]string{
-		ferric.KindBIOS: {"no-bios"}, ferric.KindConsole: {"no-console"}, ferric.KindFirmware: {"no-firmware"}, ferric.KindRAID: {"no-raid"},
-		ferric.KindRescue: {"agent", "fake", "no-rescue"}, ferric.KindVendor: {"no-vendor"}, ferric.KindStorage: {"noop", "fake"}, ferric.KindNetwork: {"noop"},
+		ferric.KindBIOS: {"no-bios", "fake"}, ferric.KindConsole: {"no-console", "fake", "lab"}, ferric.KindFirmware: {"no-firmware", "fake"}, ferric.KindRAID: {"no-raid", "fake"},
+		ferric.KindRescue: {"agent", "fake", "no-rescue"}, ferric.KindVendor: {"no-vendor", "fake"}, ferric.KindStorage: {"noop", "fake"}, ferric.KindNetwork: {"noop"},
 	}
 	with := func(name string) map[ferric.InterfaceKind][]string {
 		all := maps.Clone(supports)

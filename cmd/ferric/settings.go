@@ -23,7 +23,7 @@ func conductorConfig(cfg *config.Config) conductor.Config {
 		PowerTimeout: c.PowerStateChangeTimeout, SoftPowerTimeout: c.SoftPowerOffTimeout,
 		DeployCallbackTimeout: c.DeployCallbackTimeout, CleanCallbackTimeout: c.CleanCallbackTimeout,
 		InspectCallbackTimeout: c.InspectWaitTimeout, BootRetryTimeout: d.BootRetryTimeout, AgentTimeout: agentLost, AgentPoll: agentPoll,
-		AgentRequestTimeout: cfg.Agent.CommandTimeout, StuckInterval: c.CheckProvisionStateInterval, StuckAfter: c.StuckAfter,
+		AgentRequestTimeout: cfg.Agent.CommandTimeout, StuckInterval: c.CheckProvisionStateInterval, ConsoleInterval: consoleInterval, StuckAfter: c.StuckAfter,
 		CleanInMaintenance: c.AllowProvisioningInMaint, DeleteAvailable: c.AllowDeletingAvailableNodes,
 		LockWait: time.Duration(c.NodeLockedRetryAttempts) * c.NodeLockedRetryInterval, LogsKeep: cfg.Agent.DeployLogsKeep,
 		KernelByArch: cfg.Boot.DeployKernelByArch, RamdiskByArch: cfg.Boot.DeployRamdiskByArch,
@@ -70,3 +70,6 @@ func priorities(text map[string]string) map[string]int {
 	}
 	return out
 }
+
+// consoleInterval is how soon a console comes back that ran on a conductor that is gone.
+const consoleInterval = 30 * time.Second
