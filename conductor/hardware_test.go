@@ -151,7 +151,7 @@ func TestBIOSAndFirmware(t *testing.T) {
 		words []string
 	}{
 		"no list":            {step("bios", "apply_configuration", map[string]any{"settings": "x"}), []string{"settings: must be a list"}},
-		"no settings":        {step("bios", "apply_configuration", nil), []string{`"settings" is missing`}},
+		"no settings":        {step("bios", "apply_configuration", nil), []string{"settings", "missing"}},
 		"no value":           {step("bios", "apply_configuration", map[string]any{"settings": []any{map[string]any{"name": "x"}}}), []string{"item 1 must be an object with name"}},
 		"twice":              {step("bios", "apply_configuration", map[string]any{"settings": []any{map[string]any{"name": "x", "value": "1"}, map[string]any{"name": "x", "value": "2"}}}), []string{`"x" is there twice`}},
 		"not allowed":        {step("bios", "apply_configuration", map[string]any{"settings": []any{map[string]any{"name": "Virtualization", "value": "Maybe"}}}), []string{"Virtualization: must be one of Enabled, Disabled"}},
