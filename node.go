@@ -215,3 +215,13 @@ type Inventory struct {
 	PluginData json.RawMessage `json:"plugin_data"`
 	UpdatedAt  time.Time       `json:"updated_at"`
 }
+
+// Inspection is what an inspection under way was sent, until it has been processed.
+type Inspection struct {
+	NodeUUID   string          `json:"node_uuid"`
+	ReceivedAt time.Time       `json:"received_at"`
+	Inventory  json.RawMessage `json:"inventory"`
+	PluginData json.RawMessage `json:"plugin_data"`
+	// Result is what processing made of it, once that is certain. It is of package conductor.
+	Result json.RawMessage `json:"result,omitempty"`
+}

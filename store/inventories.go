@@ -20,9 +20,12 @@ var inventoryTable = table[ferric.Inventory]{
 }
 
 // SetInventory keeps what an inspection found, in place of what an earlier one did, and fills in the time. CodeNotFound if
-// there is no such node, CodeInvalid if something is no JSON.
+// there is no such node, CodeInvalid if something is no JSON or too large.
 func (s *Store) SetInventory(ctx context.Context, inv *ferric.Inventory) error {
 	made := *inv
+	if err := tooLarge(map[string]json.RawMessage{"inventory": inv.Inventory, "plugin data": inv.PluginData}); err != nil {
+		return err
+	}
 	err := s.write(ctx, "keep inventory", func(ctx context.Context, t *tx) error {
 		made.UpdatedAt = t.now
 		err := inventoryTable.insert(ctx, s, t, []string{"node_uuid"}, &made)

@@ -18,27 +18,32 @@ func (s *Store) CreateNode(ctx context.Context, n *ferric.Node) error {
 		n.UUID = uuid.NewString()
 	}
 	var row *nodeRow
-	err := s.write(ctx, "create node "+n.UUID, func(ctx context.Context, t *tx) error {
-		row = &nodeRow{Node: *n}
-		row.UUID = strings.ToLower(n.UUID)
-		row.CreatedAt, row.UpdatedAt, row.Version = t.now, t.now, 1
-		row.Reservation, row.LeaseEpoch = "", 0
-		if row.ProvisionState == "" {
-			row.ProvisionState = ferric.Enroll
-		}
-		if err := nodeTable.insert(ctx, s, t, nil, row); err != nil {
-			return nodeConflict(err, &row.Node)
-		}
-		if err := writeTraits(ctx, t, &row.Node); err != nil {
-			return err
-		}
-		t.changed("node.created", &row.Node, nil)
-		return nil
+	err := s.write(ctx, "create node "+n.UUID, func(ctx context.Context, t *tx) (err error) {
+		row, err = t.createNode(ctx, n)
+		return err
 	})
 	if err == nil {
 		*n = row.Node
 	}
 	return err
+}
+
+func (t *tx) createNode(ctx context.Context, n *ferric.Node) (*nodeRow, error) {
+	row := &nodeRow{Node: *n}
+	row.UUID = strings.ToLower(n.UUID)
+	row.CreatedAt, row.UpdatedAt, row.Version = t.now, t.now, 1
+	row.Reservation, row.LeaseEpoch = "", 0
+	if row.ProvisionState == "" {
+		row.ProvisionState = ferric.Enroll
+	}
+	if err := nodeTable.insert(ctx, t.s, t, nil, row); err != nil {
+		return nil, nodeConflict(err, &row.Node)
+	}
+	if err := writeTraits(ctx, t, &row.Node); err != nil {
+		return nil, err
+	}
+	t.changed("node.created", &row.Node, nil)
+	return row, nil
 }
 
 // nodeConflict turns the database's complaint about a duplicate into Ironic's text.

@@ -52,7 +52,7 @@ func packages(t *testing.T, args ...string) []pkg {
 // The layers, the lowest first. A package may import its own layer where allowed says so, and every layer below.
 var layers = [][]string{
 	{""}, // the domain
-	{"state", "flow", "driver", "agentapi", "config", "obs", "rpc", "policy"},
+	{"state", "flow", "driver", "agentapi", "config", "obs", "rpc", "policy", "inspection"},
 	{"store", "bus", "driver/", "boot", "image", "network", "openstack", "console", "agent", "ramdisk", "lab"},
 	{"conductor", "api"},
 	{"cmd", "demo", "test", "bench"},
@@ -60,9 +60,10 @@ var layers = [][]string{
 
 // allowed are imports within a layer, with the reason.
 var allowed = map[string]string{
-	"driver -> flow":     "a step of a driver is a step of the ledger",
-	"driver -> agentapi": "a step of a driver speaks to the agent",
-	"agent -> image":     "the agent writes images",
+	"driver -> flow":         "a step of a driver is a step of the ledger",
+	"driver -> agentapi":     "a step of a driver speaks to the agent",
+	"inspection -> agentapi": "hooks read the agent's inventory",
+	"agent -> image":         "the agent writes images",
 }
 
 // area is the folder that a package belongs to, with the drivers' implementations apart from the contract.
