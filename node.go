@@ -222,6 +222,4 @@ type Inspection struct {
 	ReceivedAt time.Time       `json:"received_at"`
 	Inventory  json.RawMessage `json:"inventory"`
 	PluginData json.RawMessage `json:"plugin_data"`
-	// Result is what processing made of it, once that is certain. It is of package conductor.
-	Result json.RawMessage `json:"result,omitempty"`
 }

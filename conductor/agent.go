@@ -32,6 +32,15 @@ func (c *Conductor) lookup(ctx context.Context, a rpc.NodeRef) (*rpc.LookupReply
 	if !state.LookupAllowed(n.ProvisionState) {
 		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", a.UUID)
 	}
+	return c.agentToken(ctx, n.UUID)
+}
+
+// agentToken tells an agent its node and, the first time in a session, its token.
+func (c *Conductor) agentToken(ctx context.Context, id string) (*rpc.LookupReply, error) {
+	n, err := c.Store.Node(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	reply := &rpc.LookupReply{Node: n, HeartbeatTimeout: c.AgentHeartbeatTimeout}
 	known := time.Time{}
 	_, err = c.Store.ChangeAgentSession(ctx, n.UUID, func(s *ferric.AgentSession) error {
@@ -47,7 +56,7 @@ func (c *Conductor) lookup(ctx context.Context, a rpc.NodeRef) (*rpc.LookupReply
 		return nil
 	})
 	if ferric.IsCode(err, ferric.CodeNotFound) {
-		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", a.UUID) // no ramdisk was booted: no agent is expected
+		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", id) // no ramdisk was booted: no agent is expected
 	}
 	if err == nil && !known.IsZero() {
 		c.nodeLog(n).Warn("an agent that called before looked its node up again: was the machine restarted? It does not get the token twice",

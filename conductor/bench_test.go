@@ -15,6 +15,7 @@ import (
 	"ferric/conductor"
 	"ferric/driver"
 	"ferric/flow"
+	"ferric/inspection"
 	"ferric/rpc"
 	"ferric/state"
 	"ferric/store"
@@ -127,7 +128,8 @@ func (b *bench) settings(host string) conductor.Config {
 		AutomatedClean: true, CleanInMaintenance: true, DeleteAvailable: true, LockWait: 5 * time.Second, PowerOffAfterFail: true,
 		DeployKernel: "file:///kernel", DeployRamdisk: "file:///ramdisk", RamdiskAPIURL: "http://192.0.2.1:6385",
 		AgentHeartbeatTimeout: time.Minute, LogsDir: b.TempDir(), CollectLogs: "on_failure", HistoryPerNode: 300,
-		InspectionHooks: conductor.HookNames(), AddPorts: "all", KeepPorts: "all", UpdatePXEEnabled: true, InspectPowerOff: true,
+		Inspection: conductor.Inspection{PowerOff: true, Keep: true, Settings: inspection.Settings{Hooks: inspection.HookNames(), AddPorts: "all",
+			KeepPorts: "all", UpdatePXEEnabled: true, DiskSpacing: true, CPUCapabilities: map[string]string{"vmx": "cpu_vt"}}},
 	}
 }
 

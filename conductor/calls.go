@@ -39,6 +39,7 @@ func (c *Conductor) answers() map[rpc.Method]answer {
 		rpc.Lookup:             reply(c.lookup),
 		rpc.Heartbeat:          silent(c.heartbeat),
 		rpc.ContinueInspection: silent(c.continueInspection),
+		rpc.Discover:           reply(c.discover),
 
 		rpc.SetBootMode:         silent(c.beginBootMode),
 		rpc.SetSecureBoot:       silent(c.beginSecureBoot),

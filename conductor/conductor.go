@@ -10,6 +10,7 @@ import (
 	"ferric/conductor/ring"
 	"ferric/driver"
 	"ferric/flow"
+	"ferric/inspection"
 	"ferric/state"
 )
 
@@ -42,6 +43,12 @@ type Store interface {
 
 	SetInventory(ctx context.Context, i *ferric.Inventory) error
 	Inventory(ctx context.Context, node string) (*ferric.Inventory, error)
+	SetInspection(ctx context.Context, i *ferric.Inspection) error
+	Inspection(ctx context.Context, node string) (*ferric.Inspection, error)
+	DeleteInspection(ctx context.Context, node string) error
+	// Discover makes a node of an unknown machine, unless a node has one of the addresses: then it returns that one's UUID.
+	Discover(ctx context.Context, n *ferric.Node, addresses []string, i *ferric.Inspection) (uuid string, made bool, err error)
+	InspectionRules(ctx context.Context, f ferric.InspectionRuleFilter) ([]*ferric.InspectionRule, error)
 
 	// States are what drivers remember of machines.
 	driver.States
@@ -86,7 +93,7 @@ type Conductor struct {
 	Deps
 	machine *state.Machine
 	runner  *flow.Runner
-	hooks   []Hook
+	inspect *inspection.Processor
 
 	mu         sync.Mutex
 	members    *ring.Ring
@@ -103,11 +110,13 @@ func New(c Config, d Deps) (*Conductor, error) {
 		return nil, err
 	}
 	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), powerFails: map[string]int{}, consoles: map[string]bool{}}
-	hooks, err := selectHooks(c.InspectionHooks)
-	if err != nil {
+	var err error
+	if co.inspect, err = inspection.New(c.Inspection.Settings); err != nil {
 		return nil, err
 	}
-	co.hooks = hooks
+	if _, err := co.builtInRules(); err != nil {
+		return nil, err
+	}
 	co.runner = flow.New(flow.Config{
 		Ledger: d.Store, Owner: c.Host, Programs: co.programs(), Owns: co.owns, Workers: c.Workers, Reserved: c.ReservedWorkers,
 		LeaseTTL: c.LeaseTTL, LockWait: c.LockWait, Log: d.Log,

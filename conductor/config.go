@@ -6,6 +6,7 @@ import (
 	"ferric"
 	"ferric/agentapi/shacrypt"
 	"ferric/driver"
+	"ferric/inspection"
 )
 
 // Config is a conductor's settings. Package config documents the keys; durations are positive unless their comment says otherwise.
@@ -80,12 +81,19 @@ type Config struct {
 	CollectLogs           string        // always, on_failure, never
 	LogsKeep              time.Duration // age at which they are removed; 0: never
 
-	HistoryPerNode   int
-	InspectionHooks  []string
-	AddPorts         string // all, active, pxe, disabled
-	KeepPorts        string // all, present, added
-	UpdatePXEEnabled bool   // ports' pxe_enabled follows what booted
-	InspectPowerOff  bool   // machines are powered off after inspection
+	HistoryPerNode int
+	Inspection     Inspection
+}
+
+// Inspection is what is done with what a machine says of itself.
+type Inspection struct {
+	inspection.Settings
+	PowerOff   bool              // machines are powered off afterwards
+	Keep       bool              // inventory and plugin data are kept for the API
+	Collectors []string          // of the agent, besides those that the hooks need
+	Params     map[string]string // kernel parameters of the ramdisk
+	RulesFile  string            // YAML file with built-in rules, read at every inspection; "": none
+	MaskRules  string            // whether passwords are masked for rules: always, never, sensitive
 }
 
 // Validate checks what the conductor cannot work without.

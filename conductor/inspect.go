@@ -2,14 +2,15 @@ package conductor
 
 import (
 	"context"
-	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"ferric"
-	"ferric/agentapi"
 	"ferric/driver"
 	"ferric/flow"
+	"ferric/inspection"
 	"ferric/rpc"
 	"ferric/state"
 )
@@ -43,7 +44,7 @@ func (c *Conductor) planInspect(ctx context.Context, t *driver.Task) (*flow.Oper
 
 func (c *Conductor) inspectProgram() *program {
 	callback := func(*driver.Task) map[string]string {
-		return map[string]string{"ipa-inspection-callback-url": strings.TrimRight(c.RamdiskAPIURL, "/") + "/v1/continue_inspection"}
+		return InspectionParams(c.Inspection, c.RamdiskAPIURL)
 	}
 	return &program{kind: "inspect", done: state.Done,
 		endsWell: func(_ *flow.Operation, n *ferric.Node) error {
@@ -61,6 +62,23 @@ func (c *Conductor) inspectProgram() *program {
 		}}
 }
 
+// InspectionParams are the kernel parameters of a ramdisk that is to inspect its machine: where the data go, and what the agent must collect for
+// the hooks.
+func InspectionParams(c Inspection, apiURL string) map[string]string {
+	params := map[string]string{"ipa-inspection-callback-url": strings.TrimRight(apiURL, "/") + "/v1/continue_inspection"}
+	collectors := []string{"default", "logs"}
+	for _, name := range append(inspection.Collectors(c.Hooks), c.Collectors...) {
+		if !slices.Contains(collectors, name) {
+			collectors = append(collectors, name)
+		}
+	}
+	if len(collectors) > 2 {
+		params["ipa-inspection-collectors"] = strings.Join(collectors, ",")
+	}
+	maps.Copy(params, c.Params)
+	return params
+}
+
 // continueInspection keeps what the agent found and wakes the inspection. The data are refused unless the node is being inspected.
 func (c *Conductor) continueInspection(ctx context.Context, a rpc.InspectionArgs) error {
 	n, err := c.Store.Node(ctx, a.UUID)
@@ -71,9 +89,14 @@ func (c *Conductor) continueInspection(ctx context.Context, a rpc.InspectionArgs
 	if err != nil || op.Kind != "inspect" {
 		return ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", a.UUID)
 	}
-	inv := &ferric.Inventory{NodeUUID: n.UUID, Inventory: a.Inventory, PluginData: a.PluginData, UpdatedAt: time.Now().UTC()}
-	if err := c.Store.SetInventory(ctx, inv); err != nil {
+	have, err := c.received(ctx, op)
+	if err != nil {
 		return err
+	}
+	if !have { // otherwise the agent did not get the answer the first time
+		if err := c.Store.SetInspection(ctx, &ferric.Inspection{NodeUUID: n.UUID, Inventory: a.Inventory, PluginData: a.PluginData}); err != nil {
+			return err
+		}
 	}
 	if err := c.Store.Signal(ctx, n.UUID, flow.EventInspection); err != nil {
 		return err
@@ -97,11 +120,15 @@ func (c *Conductor) bootInspector(boot stepCode) stepCode {
 
 // inspected reports whether the inventory has come since the inspection began.
 func (c *Conductor) inspected(ctx context.Context, t *driver.Task) (bool, error) {
-	inv, err := c.Store.Inventory(ctx, t.Node.UUID)
+	return c.received(ctx, t.Flow.Op)
+}
+
+func (c *Conductor) received(ctx context.Context, op *flow.Operation) (bool, error) {
+	data, err := c.Store.Inspection(ctx, op.NodeUUID)
 	if ferric.IsCode(err, ferric.CodeNotFound) {
 		return false, nil
 	}
-	return err == nil && inv.UpdatedAt.After(t.Flow.Op.CreatedAt), err
+	return err == nil && data.ReceivedAt.After(op.CreatedAt), err
 }
 
 func (c *Conductor) awaitInventory(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
@@ -120,59 +147,13 @@ func (c *Conductor) inspectOutOfBand(ctx context.Context, t *driver.Task) (flow.
 	if inv == nil {
 		return flow.Done("nothing was found"), nil
 	}
-	inv.NodeUUID, inv.UpdatedAt = t.Node.UUID, time.Now().UTC()
-	return flow.Done(nil).Then(hidden("process_inventory", flow.Safe)), c.Store.SetInventory(ctx, inv)
-}
-
-// processInventory runs the hooks over what was found. Each may be run again: it sets what it finds and creates what is missing.
-func (c *Conductor) processInventory(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	stored, err := c.Store.Inventory(ctx, t.Node.UUID)
-	if err != nil {
-		return flow.Outcome{}, err
-	}
-	if t.Set.Inspect().InBand(t.Machine) {
-		c.readHardware(ctx, t)
-	}
-	f := &Findings{Task: t, Store: c.Store, AddPorts: c.AddPorts, KeepPorts: c.KeepPorts, UpdatePXE: c.UpdatePXEEnabled, PluginData: map[string]any{}}
-	if err := json.Unmarshal(stored.Inventory, &f.Inventory); err != nil {
-		return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "the inventory cannot be read: %w", err)
-	}
-	if len(stored.PluginData) > 0 {
-		if err := json.Unmarshal(stored.PluginData, &f.PluginData); err != nil {
-			return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "the plugin data cannot be read: %w", err)
-		}
-	}
-	if f.PluginData == nil { // null
-		f.PluginData = map[string]any{}
-	}
-	for _, h := range c.hooks {
-		if err := h.Run(ctx, f); err != nil {
-			return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "inspection hook %s: %w", h.Name, err)
-		}
-	}
-	if stored.PluginData, err = json.Marshal(f.PluginData); err != nil {
-		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "keep the plugin data: %w", err)
-	}
-	if err := c.Store.SetInventory(ctx, stored); err != nil {
-		return flow.Outcome{}, err
-	}
-	return flow.Done(f.Summary()), t.Mutate(ctx, func(n *ferric.Node) error {
-		if n.Properties == nil {
-			n.Properties = map[string]any{}
-		}
-		for k, v := range f.Properties {
-			n.Properties[k] = v
-		}
-		if f.BootMode != "" {
-			n.BootMode = f.BootMode
-		}
-		return nil
-	})
+	data := &ferric.Inspection{NodeUUID: t.Node.UUID, Inventory: inv.Inventory, PluginData: inv.PluginData}
+	return flow.Done(nil).Then(hidden("process_inventory", flow.Safe)), c.Store.SetInspection(ctx, data)
 }
 
 // endInspection takes the machine out of the ramdisk, powered off unless it is to stay on.
 func (c *Conductor) endInspection(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	if c.InspectPowerOff {
+	if c.Inspection.PowerOff {
 		if err := c.powerOff(ctx, t); err != nil {
 			return flow.Outcome{}, err
 		}
@@ -181,31 +162,4 @@ func (c *Conductor) endInspection(ctx context.Context, t *driver.Task) (flow.Out
 		return flow.Outcome{}, err
 	}
 	return flow.Done(nil), c.rebootOut(ctx, t)
-}
-
-// Findings is what an inspection hook works on.
-type Findings struct {
-	Task                *driver.Task
-	Store               Store
-	Inventory           agentapi.Inventory
-	PluginData          map[string]any
-	Properties          map[string]any // set on the node when all hooks are done
-	BootMode            string
-	AddPorts, KeepPorts string
-	UpdatePXE           bool // ports' pxe_enabled follows what booted
-	portsAdded          int
-}
-
-// Summary says what was found, for the operation's timeline.
-func (f *Findings) Summary() map[string]any {
-	return map[string]any{"properties": f.Properties, "ports_added": f.portsAdded, "disks": len(f.Inventory.Disks),
-		"interfaces": len(f.Inventory.Interfaces)}
-}
-
-// Property sets a property of the node.
-func (f *Findings) Property(name string, v any) {
-	if f.Properties == nil {
-		f.Properties = map[string]any{}
-	}
-	f.Properties[name] = v
 }

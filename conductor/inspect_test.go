@@ -57,7 +57,9 @@ func TestInspectedPorts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.boot("one", func(cf *conductor.Config) { cf.AddPorts, cf.KeepPorts, cf.UpdatePXEEnabled = c.add, c.keep, c.update })
+			b.boot("one", func(cf *conductor.Config) {
+				cf.Inspection.AddPorts, cf.Inspection.KeepPorts, cf.Inspection.UpdatePXEEnabled = c.add, c.keep, c.update
+			})
 			m := b.site.node("lab", in(ferric.Manageable))
 			list, err := b.store.Ports(t.Context(), ferric.PortFilter{NodeUUIDs: []string{m.id}})
 			if err != nil {
@@ -67,7 +69,7 @@ func TestInspectedPorts(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.port(m.id, gone, false)
-			m.found.Interfaces = append(m.found.Interfaces, agentapi.Interface{Name: "eth1", MACAddress: "52:54:00:00:00:02", HasCarrier: true},
+			m.found.Interfaces = append(m.found.Interfaces, agentapi.Interface{Name: "eth1", MACAddress: "52:54:00:00:00:02", HasCarrier: true, IPv4Address: "192.0.2.2"},
 				agentapi.Interface{Name: "eth2", MACAddress: bare}, agentapi.Interface{Name: "lo"})
 			m.found.Boot.PXEInterface = agentapi.Text("01-" + dashed(m.mac)) // as pxelinux says it
 			if c.unknown {
@@ -106,23 +108,23 @@ func TestInspectionFindings(t *testing.T) {
 			want: map[string]any{"capabilities": "boot_mode:uefi,gpu:true"}},
 		"no boot mode":         {found: func(i *agentapi.Inventory) { i.Boot.CurrentBootMode = "" }, want: map[string]any{"capabilities": nil}},
 		"another architecture": {found: func(i *agentapi.Inventory) { i.CPU.Architecture = "aarch64" }, want: map[string]any{"cpu_arch": "aarch64"}},
-		"memory by the kernel": {found: func(i *agentapi.Inventory) { i.Memory.PhysicalMB = nil }, want: map[string]any{"memory_mb": "4096"}},
+		"memory by the kernel": {found: func(i *agentapi.Inventory) { i.Memory.PhysicalMB = nil }, want: map[string]any{"memory_mb": 4096.0}},
 		"what is not found stays": {node: func(n *ferric.Node) { n.Properties["cpus"] = "64" }, found: func(i *agentapi.Inventory) { i.CPU.Count = 0 },
 			want: map[string]any{"cpus": "64"}},
 		"root device by hint": {node: func(n *ferric.Node) { n.Properties["root_device"] = map[string]any{"serial": "S2"} },
 			found: func(i *agentapi.Inventory) {
 				i.Disks = append(i.Disks, agentapi.BlockDevice{Name: "/dev/sdb", Size: 100 << 30, Serial: agentapi.Texts{"S2"}})
-			}, want: map[string]any{"local_gb": "99"}},
+			}, want: map[string]any{"local_gb": 99.0}},
 		"no disk matches the hint": {node: func(n *ferric.Node) { n.Properties["root_device"] = map[string]any{"serial": "S9"} },
 			fail: []string{"inspection hook root-device", "no disk matches the root device hints (serial", "/dev/sda", `"S1"`}},
 		"bad hint": {node: func(n *ferric.Node) { n.Properties["root_device"] = map[string]any{"colour": "red"} },
 			fail: []string{"inspection hook root-device", `"colour" is unknown`}},
-		"no disk is fit": {found: func(i *agentapi.Inventory) { i.Disks[0].Size = 1 << 30 }, want: map[string]any{"local_gb": nil}},
-		"no disk":        {found: func(i *agentapi.Inventory) { i.Disks = nil }, want: map[string]any{"local_gb": nil, "cpus": "4"}},
+		"no disk is fit": {found: func(i *agentapi.Inventory) { i.Disks[0].Size = 1 << 30 }, want: map[string]any{"local_gb": 0.0}},
+		"no disk":        {found: func(i *agentapi.Inventory) { i.Disks = nil }, want: map[string]any{"local_gb": 0.0, "cpus": 4.0}},
 		"no card": {found: func(i *agentapi.Inventory) { i.Interfaces = []agentapi.Interface{{Name: "lo"}} },
-			fail: []string{"inspection hook validate-interfaces", "no network interface"}},
+			fail: []string{"inspection hook validate-interfaces", "no valid network interfaces"}},
 		"ramdisk error": {plugin: map[string]any{"error": "collector dmi failed"}, fail: []string{"inspection hook ramdisk-error", "collector dmi failed"}},
-		"no error":      {plugin: map[string]any{"error": nil}, want: map[string]any{"cpus": "4"}},
+		"no error":      {plugin: map[string]any{"error": nil}, want: map[string]any{"cpus": 4.0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -171,7 +173,7 @@ func TestInspectionOfForeignCard(t *testing.T) {
 // TestInspectionData keeps what the agent sent and what the hooks made of it, and refuses data that nobody waits for.
 func TestInspectionData(t *testing.T) {
 	b := newBench(t)
-	b.boot("one", func(c *conductor.Config) { c.InspectPowerOff, c.CollectLogs = false, "always" })
+	b.boot("one", func(c *conductor.Config) { c.Inspection.PowerOff, c.CollectLogs = false, "always" })
 	m := b.site.node("lab", in(ferric.Manageable))
 	send := func(inventory string) error {
 		return b.call(rpc.ContinueInspection, rpc.InspectionArgs{NodeRef: ref(m.id), Inventory: json.RawMessage(inventory)}, nil)
@@ -220,7 +222,7 @@ func TestInventoryIsEnough(t *testing.T) {
 	if err := b.call(rpc.ContinueInspection, rpc.InspectionArgs{NodeRef: ref(m.id), Inventory: inv}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if n := b.reaches(m.id, ferric.Manageable); n.Properties["cpus"] != "4" {
+	if n := b.reaches(m.id, ferric.Manageable); n.Properties["cpus"] != 4.0 {
 		t.Errorf("properties %v", n.Properties)
 	}
 }
@@ -270,7 +272,7 @@ func TestNoInspect(t *testing.T) {
 func TestUnknownHook(t *testing.T) {
 	b := newBench(t)
 	c := b.settings("one")
-	c.InspectionHooks = []string{"ports", "weather"}
+	c.Inspection.Hooks = []string{"cpus", "weather"}
 	_, err := conductor.New(c, conductor.Deps{Store: b.store, Drivers: b.site.registry(), ConfigDrives: drives{}, Log: quiet(), Metrics: &metrics{}})
 	wantCode(t, err, ferric.CodeInvalid, `no hook "weather"`, "root-device")
 	for name, change := range map[string]func(*conductor.Config){

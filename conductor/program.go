@@ -38,7 +38,7 @@ type program struct {
 // programs returns every kind of operation by name.
 func (c *Conductor) programs() map[string]flow.Program {
 	all := map[string]flow.Program{}
-	for _, p := range []*program{c.verifyProgram(), c.inspectProgram(), c.cleanProgram(), c.deployProgram(), c.undeployProgram(),
+	for _, p := range []*program{c.verifyProgram(), c.inspectProgram(), c.discoverProgram(), c.cleanProgram(), c.deployProgram(), c.undeployProgram(),
 		c.adoptProgram(), c.powerProgram(), c.serviceProgram(), c.serviceAbortProgram(), c.rescueProgram(), c.unrescueProgram(),
 		c.childProgram(driver.CleanPhase), c.childProgram(driver.ServicePhase)} {
 		p.c = c

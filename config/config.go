@@ -20,6 +20,7 @@ type Config struct {
 	Image      Image      `toml:"image" help:"User images: where from, and the cache."`
 	Agent      Agent      `toml:"agent" help:"The agent in the deploy ramdisk."`
 	Inspection Inspection `toml:"inspection" help:"What inspection does with a machine's inventory."`
+	Discovery  Discovery  `toml:"discovery" help:"Machines that nobody knows."`
 	Log        Log        `toml:"log" help:"Ferric's own log, on standard error."`
 	Metrics    Metrics    `toml:"metrics" help:"Prometheus metrics."`
 
@@ -48,6 +49,8 @@ func (c *Config) contradictions(report reporter) {
 	c.Conductor.contradictions(report)
 	c.Boot.contradictions(report)
 	c.Drivers.contradictions(report)
+	c.Inspection.contradictions(report)
+	c.Discovery.contradictions(report, c.Drivers.EnabledHardwareTypes)
 }
 
 // reporter takes a problem with a key.

@@ -27,15 +27,6 @@ type Agent struct {
 	DeployLogsKeep      time.Duration `toml:"deploy_logs_keep" default:"720h" min:"0s" max:"87600h" help:"Age at which such a file is removed. 0s: never."`
 }
 
-// Inspection is the section [inspection].
-type Inspection struct {
-	Hooks            []string `toml:"hooks" default:"ramdisk-error,validate-interfaces,ports,architecture,cpus,memory,root-device,boot-mode" help:"What is done with an inventory, in this order."`
-	AddPorts         string   `toml:"add_ports" default:"pxe" values:"all|active|pxe|disabled" help:"Which network interfaces become ports: all, those with a link, those that booted, none."`
-	KeepPorts        string   `toml:"keep_ports" default:"all" values:"all|present|added" help:"Which ports stay: all, those whose MAC address was seen, those that add_ports would add."`
-	UpdatePXEEnabled bool     `toml:"update_pxe_enabled" default:"true" help:"Whether a port's pxe_enabled is set by what booted."`
-	PowerOff         bool     `toml:"power_off" default:"true" help:"Whether a machine is switched off after its inspection."`
-}
-
 // Log is the section [log].
 type Log struct {
 	Level  string `toml:"level" default:"info" values:"debug|info|warn|error" flag:"log-level" help:"Least important lines that are written."`

@@ -39,6 +39,7 @@ const (
 	Lookup             Method = "lookup"    // NodeRef → LookupReply
 	Heartbeat          Method = "heartbeat" // HeartbeatArgs → nothing; CodeInvalid: wrong token
 	ContinueInspection Method = "continue_inspection"
+	Discover           Method = "discover" // DiscoverArgs → LookupReply; CodeNotFound: the machine belongs to a node that expects no data
 
 	Drivers Method = "drivers" // nothing → []Driver
 )
@@ -151,6 +152,15 @@ type InspectionArgs struct {
 	NodeRef
 	Inventory  json.RawMessage `json:"inventory"`
 	PluginData json.RawMessage `json:"plugin_data"`
+}
+
+// DiscoverArgs is the data that a machine sent which no node is known of.
+type DiscoverArgs struct {
+	Node       *ferric.Node    `json:"node"`      // what is to be made of it: UUID, driver, conductor group
+	Addresses  []string        `json:"addresses"` // what the machine is known by from now on
+	Inventory  json.RawMessage `json:"inventory"`
+	PluginData json.RawMessage `json:"plugin_data"`
+	Caller
 }
 
 // Driver describes a hardware type as the API shows it.

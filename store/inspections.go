@@ -17,7 +17,6 @@ var inspectionTable = table[ferric.Inspection]{
 		moment("received_at", func(i *ferric.Inspection) *time.Time { return &i.ReceivedAt }),
 		raw("inventory", func(i *ferric.Inspection) *json.RawMessage { return &i.Inventory }),
 		raw("plugin_data", func(i *ferric.Inspection) *json.RawMessage { return &i.PluginData }),
-		raw("result", func(i *ferric.Inspection) *json.RawMessage { return &i.Result }),
 	},
 }
 
@@ -47,7 +46,7 @@ func (s *Store) SetInspection(ctx context.Context, i *ferric.Inspection) error {
 }
 
 func (t *tx) setInspection(ctx context.Context, i *ferric.Inspection) error {
-	if err := tooLarge(map[string]json.RawMessage{"inventory": i.Inventory, "plugin data": i.PluginData, "result": i.Result}); err != nil {
+	if err := tooLarge(map[string]json.RawMessage{"inventory": i.Inventory, "plugin data": i.PluginData}); err != nil {
 		return err
 	}
 	if i.ReceivedAt.IsZero() {

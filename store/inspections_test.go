@@ -96,7 +96,7 @@ func TestInspections(t *testing.T) {
 		i := &ferric.Inspection{NodeUUID: n.UUID, Inventory: json.RawMessage(`{"a": 1}`), PluginData: json.RawMessage(`{}`)}
 		must(t, e.SetInspection(ctx, i))
 		first := i.ReceivedAt
-		i.Result = json.RawMessage(`{"r": 2}`)
+		i.PluginData = json.RawMessage(`{"r": 2}`)
 		must(t, e.SetInspection(ctx, i))
 		got, err := e.Inspection(ctx, n.UUID)
 		must(t, err)

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 
 	"ferric"
 	"ferric/api"
@@ -15,6 +17,7 @@ import (
 	"ferric/boot/pxe"
 	"ferric/boot/ra"
 	"ferric/boot/tftp"
+	"ferric/conductor"
 	"ferric/store"
 
 	"golang.org/x/sync/errgroup"
@@ -119,7 +122,16 @@ func (s *service) publishDiscovery(ctx context.Context, publisher *boot.Publishe
 	if err != nil {
 		return ferric.Errorf(ferric.ErrorCode(err), "boot.discovery: %w", err)
 	}
-	line := "ipa-api-url=" + site.HTTP + " ipa-inspection-callback-url=" + site.HTTP + "/v1/continue_inspection " + s.cfg.Boot.KernelAppendParams
+	conf, err := inspectionConfig(s.cfg)
+	if err != nil {
+		return err
+	}
+	params := conductor.InspectionParams(conf, site.HTTP)
+	line := "ipa-api-url=" + site.HTTP
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		line += " " + name + "=" + params[name]
+	}
+	line += " " + s.cfg.Boot.KernelAppendParams
 	return publisher.Publish(ctx, boot.Config{NodeUUID: boot.DefaultID, Flavor: boot.FlavorIPXE, Mode: boot.ModeRamdisk, Kernel: kernel, Initrd: ramdisk, Cmdline: line})
 }
 

@@ -55,6 +55,9 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 		return err
 	}
 	conf := conductorConfig(cfg)
+	if conf.Inspection, err = inspectionConfig(cfg); err != nil {
+		return err
+	}
 	conf.RamdiskAPIURL = apiURL
 	conf.DeployKernel, conf.DeployRamdisk = pictures.kernel, pictures.ramdisk
 	c, err := conductor.New(conf, conductor.Deps{Store: s.store, Drivers: drivers, ConfigDrives: driveBuilder{pictures.opts}, Log: s.log, Metrics: s.metrics})

@@ -8,13 +8,13 @@ import (
 	"ferric"
 	"ferric/boot"
 	"ferric/boot/netboot"
-	"ferric/conductor"
 	"ferric/config"
 	"ferric/driver"
 	agentdriver "ferric/driver/agent"
 	"ferric/driver/fake"
 	"ferric/driver/ipmi"
 	"ferric/driver/noop"
+	"ferric/inspection"
 )
 
 // hardwareTypes lists the hardware types that Ferric has. This and implementations are the only places that know them all.
@@ -126,8 +126,10 @@ func registry(cfg *config.Config, p parts) (*driver.Registry, error) {
 
 // allowedValues are the names that keys of the configuration may hold, which package config cannot know.
 func allowedValues() map[string][]string {
-	allowed := map[string][]string{"inspection.hooks": conductor.HookNames()}
+	allowed := map[string][]string{"inspection.hooks": append([]string{"$default_hooks"}, inspection.HookNames()...),
+		"inspection.default_hooks": inspection.HookNames()}
 	for _, t := range hardwareTypes() {
+		allowed["discovery.driver"] = append(allowed["discovery.driver"], t.Name)
 		allowed["drivers.enabled_hardware_types"] = append(allowed["drivers.enabled_hardware_types"], t.Name)
 	}
 	for _, kind := range ferric.InterfaceKinds() {

@@ -2,14 +2,35 @@ package main
 
 import (
 	"maps"
+	"os"
 	"strconv"
 	"time"
 
+	"ferric"
 	"ferric/agentapi/shacrypt"
 	"ferric/conductor"
 	"ferric/config"
 	"ferric/driver"
+	"ferric/inspection"
 )
+
+// inspectionConfig is what inspections go by.
+func inspectionConfig(cfg *config.Config) (conductor.Inspection, error) {
+	i := cfg.Inspection
+	conf := conductor.Inspection{PowerOff: i.PowerOff, Keep: i.DataBackend != "none", Collectors: i.Collectors, Params: i.ExtraKernelParams,
+		RulesFile: i.BuiltInRules, MaskRules: i.MaskSecrets,
+		Settings: inspection.Settings{Hooks: i.EnabledHooks(), AddPorts: i.AddPorts, KeepPorts: i.KeepPorts, UpdatePXEEnabled: i.UpdatePXEEnabled,
+			DiskSpacing: i.DiskPartitionSpacing, CPUCapabilities: i.CPUCapabilities, ExtraHardwareStrict: i.ExtraHardwareStrict,
+			PCIAliases: i.PCIDeviceAlias, PhysicalNetworks: i.PhysicalNetworkCIDRMap}}
+	if i.KnownAccelerators != "" {
+		file, err := os.ReadFile(i.KnownAccelerators)
+		if err != nil {
+			return conf, ferric.Errorf(ferric.CodeInvalid, "inspection.known_accelerators: %w", err)
+		}
+		conf.Accelerators = append([]byte{}, file...)
+	}
+	return conf, nil
+}
 
 // conductorConfig gives the conductor its part of the configuration.
 func conductorConfig(cfg *config.Config) conductor.Config {
@@ -27,7 +48,6 @@ func conductorConfig(cfg *config.Config) conductor.Config {
 		CleanInMaintenance: c.AllowProvisioningInMaint, DeleteAvailable: c.AllowDeletingAvailableNodes,
 		LockWait: time.Duration(c.NodeLockedRetryAttempts) * c.NodeLockedRetryInterval, LogsKeep: cfg.Agent.DeployLogsKeep,
 		KernelByArch: cfg.Boot.DeployKernelByArch, RamdiskByArch: cfg.Boot.DeployRamdiskByArch,
-		UpdatePXEEnabled: cfg.Inspection.UpdatePXEEnabled, InspectPowerOff: cfg.Inspection.PowerOff,
 		EraseSettings: map[string]any{
 			"agent_erase_devices_iterations": d.ShredRandomOverwrites, "agent_erase_devices_zeroize": d.ShredFinalOverwriteWithZeros,
 			"agent_continue_if_secure_erase_failed": d.ContinueIfSecureEraseFails, "agent_enable_ata_secure_erase": d.EnableATASecureErase,
@@ -38,8 +58,7 @@ func conductorConfig(cfg *config.Config) conductor.Config {
 		PowerOffAfterFail:     d.PowerOffAfterDeployFailure, CleanPriorities: map[string]int{"deploy.erase_devices": 0},
 		AgentHeartbeatTimeout: cfg.Agent.HeartbeatTimeout, AgentRequireTLS: cfg.Agent.RequireTLS,
 		LogsDir: cfg.Agent.DeployLogsDir, CollectLogs: cfg.Agent.DeployLogsCollect,
-		HistoryPerNode: c.NodeHistoryMaxEntries, InspectionHooks: cfg.Inspection.Hooks,
-		AddPorts: cfg.Inspection.AddPorts, KeepPorts: cfg.Inspection.KeepPorts,
+		HistoryPerNode: c.NodeHistoryMaxEntries,
 	}
 	conf.RescueCallbackTimeout, conf.ServiceCallbackTimeout = c.RescueCallbackTimeout, c.ServiceCallbackTimeout
 	conf.RescueKernel, conf.RescueKernelByArch = cfg.Boot.RescueKernel, cfg.Boot.RescueKernelByArch

@@ -18,8 +18,7 @@ CREATE TABLE inspections (
   node_uuid TEXT NOT NULL PRIMARY KEY REFERENCES nodes (uuid) ON DELETE CASCADE,
   received_at BIGINT NOT NULL,
   inventory TEXT NOT NULL,
-  plugin_data TEXT NOT NULL,
-  result TEXT NOT NULL
+  plugin_data TEXT NOT NULL
 );
 
 -- The addresses by which unknown machines were enrolled: a machine that calls twice is one node.
