@@ -143,6 +143,19 @@ func (rq *request) everywhere(rules ...string) bool {
 	return true
 }
 
+// always is everywhere for one rule that is asked about every object of a list: it is decided once.
+func (rq *request) always(rule string) bool {
+	known, ok := rq.decided[rule]
+	if !ok {
+		if rq.decided == nil {
+			rq.decided = map[string]bool{}
+		}
+		known = rq.everywhere(rule)
+		rq.decided[rule] = known
+	}
+	return known
+}
+
 // may asks a rule about a target.
 func (rq *request) may(rule string, t policy.Target) bool {
 	return rq.rules.Allow(rule, &rq.who, t)

@@ -27,12 +27,13 @@ type request struct {
 	caller   rpc.Caller    // who, for conductors
 	who      policy.Caller // who, for rules
 	rules    *policy.Rules
-	only     string      // the project that a list is limited to, "" for none
-	open     bool        // the route needs no credentials
-	asked    bool        // a rule was asked by require
-	header   http.Header // of the answer
-	status   int         // of the answer, where the route does not say; 0: the route's
-	noBody   bool        // the request had none
+	only     string          // the project that a list is limited to, "" for none
+	open     bool            // the route needs no credentials
+	asked    bool            // a rule was asked by require
+	decided  map[string]bool // see always
+	header   http.Header     // of the answer
+	status   int             // of the answer, where the route does not say; 0: the route's
+	noBody   bool            // the request had none
 	// jsonSuffix: the path ended in .json, which was taken away.
 	jsonSuffix bool
 }

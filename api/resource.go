@@ -159,9 +159,9 @@ func (r *resource[T]) appendJSON(b []byte, rq *request, o *T, s selection[T]) []
 		b = append(b, f.name...)
 		b = append(b, `":`...)
 		switch {
-		case f.read != "" && !rq.everywhere(r.openFields) && !rq.may(f.read, r.target(o)):
+		case f.read != "" && !rq.always(r.openFields) && !rq.may(f.read, r.target(o)):
 			b = append(b, f.redacted...)
-		case f.reveal != "" && rq.may(f.reveal, policy.Target{}):
+		case f.reveal != "" && rq.always(f.reveal):
 			b = appendValue(b, f.value.get(o))
 		default:
 			b = f.value.appendJSON(b, o, rq.version)
