@@ -22,12 +22,14 @@ import (
 
 // agent is a program in the ramdisk that speaks ironic-python-agent's protocol over HTTPS.
 type agent struct {
-	m      *machine
-	server *httptest.Server
-	params map[string]string
-	stop   context.CancelFunc
-	work   sync.WaitGroup
-	ctx    context.Context
+	m           *machine
+	server      *httptest.Server
+	params      map[string]string
+	stop        context.CancelFunc
+	work        sync.WaitGroup
+	ctx         context.Context
+	stopCalling func()
+	quiet       chan struct{} // closed: it does not call any more
 
 	mu       sync.Mutex
 	token    string
@@ -37,7 +39,8 @@ type agent struct {
 }
 
 func newAgent(m *machine, params map[string]string) *agent {
-	a := &agent{m: m, params: params}
+	a := &agent{m: m, params: params, quiet: make(chan struct{})}
+	a.stopCalling = sync.OnceFunc(func() { close(a.quiet) })
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	a.server = httptest.NewUnstartedServer(a.routes())
 	a.server.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -90,6 +93,8 @@ func (a *agent) live() {
 		}
 		select {
 		case <-a.ctx.Done():
+			return
+		case <-a.quiet:
 			return
 		case <-time.After(100 * time.Millisecond):
 		}
@@ -249,7 +254,7 @@ func (a *agent) finish(what string, res *agentapi.CommandResult) {
 func (a *agent) atOnce(name string) (json.RawMessage, bool) {
 	var out any
 	switch name {
-	case agentapi.CmdGetCleanSteps, agentapi.CmdGetDeploySteps:
+	case agentapi.CmdGetCleanSteps, agentapi.CmdGetDeploySteps, agentapi.CmdGetServiceSteps:
 		kind := agentapi.StepKind(strings.SplitN(name, ".", 2)[0])
 		a.m.mu.Lock()
 		out = map[string]any{string(kind) + "_steps": map[string]any{"generic": a.m.steps[kind]},
@@ -257,6 +262,9 @@ func (a *agent) atOnce(name string) (json.RawMessage, bool) {
 		a.m.mu.Unlock()
 	case agentapi.CmdCollectSystemLogs:
 		out = agentapi.Logs{SystemLogs: base64.StdEncoding.EncodeToString([]byte("the logs of " + a.m.id))}
+	case agentapi.CmdFinalizeRescue:
+		a.stopCalling()
+		out = nil
 	case agentapi.CmdSync:
 		out = map[string]any{"result": "None"}
 	default:
@@ -273,6 +281,15 @@ func (m *machine) begin(what string, params map[string]any) {
 	m.began[what]++
 	m.seen[what] = params
 	switch what {
+	case agentapi.CmdFinalizeRescue:
+		m.notes = append(m.notes, "rescued")
+		m.deny = m.closes
+		if m.handing != nil {
+			m.handing()
+			m.handing = nil
+		}
+	case "flash":
+		m.notes = append(m.notes, "flashed")
 	case "erase_devices_metadata", "erase_devices":
 		m.notes = append(m.notes, "erased")
 	case "write_image":

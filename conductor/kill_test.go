@@ -1,12 +1,16 @@
 package conductor_test
 
 import (
+	"cmp"
 	"fmt"
 	"testing"
 
 	"ferric"
+	"ferric/agentapi"
+	"ferric/rpc"
+	"ferric/state"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // death is one way to kill a conductor.
@@ -22,17 +26,46 @@ type killing struct {
 	end   ferric.ProvisionState
 	begun map[string]int // agent commands and steps: how often they must be begun
 	want  []string       // what must happen to the machine, once each and in this order
+	args  func(*rpc.ProvisionArgs)
+	make  func(*bench) *machine // nil: a node in the state, whose machine is off
+	least int                   // writes that there must be; 0: 15
+	// then is asked for when the node is in the hold, "" for nothing.
+	then string
+	hold ferric.ProvisionState
 }
 
 func killings() map[string]killing {
 	erased := map[string]int{"erase_devices_metadata": 1}
 	return map[string]killing{
-		"deploy": {"active", ferric.Available, ferric.Active, map[string]int{"write_image": 1, "burn_in": 1, "image.install_bootloader": 1},
-			[]string{"boots the ramdisk", "image written", "off", "boots the disk"}},
-		"clean":    {"provide", ferric.Manageable, ferric.Available, erased, []string{"boots the ramdisk", "erased", "off"}},
-		"undeploy": {"deleted", ferric.Active, ferric.Available, erased, []string{"boots the ramdisk", "erased", "off"}},
-		"inspect":  {"inspect", ferric.Manageable, ferric.Manageable, map[string]int{}, []string{"boots the ramdisk", "off"}},
+		"deploy": {verb: "active", from: ferric.Available, end: ferric.Active, begun: map[string]int{"write_image": 1, "burn_in": 1, "image.install_bootloader": 1},
+			want: []string{"boots the ramdisk", "image written", "off", "boots the disk"}},
+		"clean":    {verb: "provide", from: ferric.Manageable, end: ferric.Available, begun: erased, want: []string{"boots the ramdisk", "erased", "off"}},
+		"undeploy": {verb: "deleted", from: ferric.Active, end: ferric.Available, begun: erased, want: []string{"boots the ramdisk", "erased", "off"}},
+		"inspect":  {verb: "inspect", from: ferric.Manageable, end: ferric.Manageable, want: []string{"boots the ramdisk", "off"}},
+		"service": {verb: "service", from: ferric.Active, end: ferric.Active, args: asks(vent(1), flash(), burnIn()), make: running,
+			begun: map[string]int{"flash": 1, "burn_in": 1}, want: []string{"off", "boots the ramdisk", "vent 1", "flashed", "off", "boots the disk"}},
+		"service, held": {verb: "service", from: ferric.Active, end: ferric.Active, args: asks(vent(1), reserved("hold", nil), vent(2)), make: running,
+			then: "unhold", hold: ferric.ServiceHold, want: []string{"vent 1", "vent 2"}},
+		"rescue": {verb: "rescue", from: ferric.Active, end: ferric.Rescue, args: password("pw"), make: running,
+			begun: map[string]int{agentapi.CmdFinalizeRescue: 1}, want: []string{"off", "boots the ramdisk", "rescued"}},
+		"unrescue": {verb: "unrescue", from: ferric.Rescue, end: ferric.Active, make: running, want: []string{"off", "boots the disk"}, least: 10},
+		"clean, reserved steps": {verb: "clean", from: ferric.Manageable, end: ferric.Manageable,
+			args:  asks(rpc.StepArgs{Interface: "deploy", Step: "erase_devices"}, reserved("reboot", nil), reserved("wait", map[string]any{"seconds": 0})),
+			begun: map[string]int{"erase_devices": 1}, want: []string{"boots the ramdisk", "erased", "off", "boots the ramdisk", "off"}},
+		"children": {verb: "service", from: ferric.Active, end: ferric.Active, args: asks(onChildren(vent(1)), onChildren(reserved("power_on", nil))),
+			make: parentOfOne, want: []string{"vent 1", "boots nothing"}},
 	}
+}
+
+// running is a machine whose deployed system runs.
+func running(b *bench) *machine { return deployed(b, "lab") }
+
+// parentOfOne is a node whose one child shares its machine, so that what is done to the child is seen.
+func parentOfOne(b *bench) *machine {
+	m := deployed(b, "lab")
+	child := b.site.node("lab", in(ferric.Active), func(n *ferric.Node) { n.ParentNode = m.id })
+	m.with(func(m *machine) { m.child = child })
+	return m
 }
 
 // TestKilledAtEveryWrite kills the conductor at every one of its writes to the ledger, before the write and after it. The conductor that
@@ -42,13 +75,13 @@ func TestKilledAtEveryWrite(t *testing.T) {
 		for _, d := range []death{{false, "one"}, {true, "two"}, {true, "one"}, {false, "two"}} {
 			t.Run(fmt.Sprintf("%s, after=%v, then %s", name, d.after, d.heir), func(t *testing.T) {
 				t.Parallel()
-				if odd := d.after == (d.heir == "one"); odd && (name != "deploy" || testing.Short() || killEvery > 1) {
+				if odd := d.after == (d.heir == "one"); odd && (name != "deploy" && name != "rescue" || testing.Short() || killEvery > 1) {
 					t.Skip("two of four ways to die are enough here")
 				}
 				for n := 2; ; n += killEvery { // the first write takes the lease for the call
 					if !killedAt(t, k, d, n) {
 						t.Logf("killed at %d writes", n-2)
-						if n < 15 {
+						if n < cmp.Or(k.least, 15) {
 							t.Errorf("it ended after %d writes; it was not killed often", n)
 						}
 						return
@@ -66,11 +99,23 @@ func TestKilledAtEveryWrite(t *testing.T) {
 func killedAt(t *testing.T, k killing, d death, n int) bool {
 	b := newBench(t)
 	defer b.site.close()
-	m := b.site.node("lab", in(k.from))
+	var m *machine
+	if k.make != nil {
+		m = k.make(b)
+		b.change(m.id, func(n *ferric.Node) { n.ProvisionState = k.from })
+	} else {
+		m = b.site.node("lab", in(k.from))
+	}
 	first := &mortal{Store: b.store, left: n, after: d.after, last: m.called}
 	p := b.bootOn(first, "one")
-	err := b.try(m.id, k.verb)
+	if k.args == nil {
+		k.args = func(*rpc.ProvisionArgs) {}
+	}
+	err := b.try(m.id, k.verb, k.args)
 	b.until(m.id, "dead or done", func(n *ferric.Node) bool {
+		if k.then != "" && n.ProvisionState == k.hold && n.Reservation == "" && !first.isDead() {
+			_ = b.try(m.id, k.then) // it may be killed by this, and asked again then
+		}
 		return first.isDead() || n.ProvisionState == k.end && n.TargetProvisionState == "" && n.Reservation == ""
 	})
 	came := first.isDead()
@@ -82,9 +127,23 @@ func killedAt(t *testing.T, k killing, d death, n int) bool {
 		bury(b, "one")
 	}
 	next := b.boot(d.heir)
-	node := b.reaches(m.id, k.end)
+	node := b.until(m.id, "ended", func(n *ferric.Node) bool {
+		if k.then != "" && n.ProvisionState == k.hold && n.Reservation == "" {
+			_ = b.try(m.id, k.then)
+		}
+		if state.Failed(n.ProvisionState) && n.Reservation == "" {
+			t.Fatalf("killed at write %d: the node is %q: %s", n.Version, n.ProvisionState, n.LastError)
+		}
+		return n.ProvisionState == k.end && n.Reservation == ""
+	})
 	next.stop()
-	if node.LastError != "" || node.DeployStep != nil || node.CleanStep != nil {
+	if m.child != nil {
+		m = m.child
+	}
+	if node.InstanceInfo["hashed_rescue_password"] != nil {
+		t.Errorf("killed at write %d: the password is still there", n)
+	}
+	if node.LastError != "" || node.ServiceStep != nil || node.DeployStep != nil || node.CleanStep != nil {
 		t.Errorf("killed at write %d: error %q, deploy step %v, clean step %v", n, node.LastError, node.DeployStep, node.CleanStep)
 	}
 	for what, times := range k.begun {
@@ -92,7 +151,7 @@ func killedAt(t *testing.T, k killing, d death, n int) bool {
 			t.Errorf("killed at write %d: %s was begun %d times, want %d", n, what, got, times)
 		}
 	}
-	if diff := cmp.Diff(k.want, m.history()); diff != "" {
+	if diff := gocmp.Diff(k.want, m.history()); diff != "" {
 		t.Errorf("killed at write %d: history of the machine (-want +have):\n%s", n, diff)
 	}
 	return came

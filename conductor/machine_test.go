@@ -31,8 +31,11 @@ type machine struct {
 	notes    []string
 	began    map[string]int // agent commands and steps whose work was begun, over all boots
 	plans    map[string]plan
-	deaf     bool // the agent does not call
-	deny     bool // the agent does not answer
+	deaf     bool   // the agent does not call
+	deny     bool   // the agent does not answer
+	handing  func() // called when the agent gets the rescue password, before it answers; may be nil
+	child    *machine
+	closes   bool // the agent does not answer any more once it has the rescue password
 	occupied bool // the agent is at something else
 	stuck    bool // it does not turn on or off
 	stock    bool // the agent chooses the ids of commands itself, as ironic-python-agent does
@@ -63,6 +66,11 @@ func newMachine(s *site, id string) *machine {
 			{Step: "write_image", Interface: "deploy", Priority: 0},
 			{Step: "burn_in", Interface: "deploy", Priority: 70},
 			{Step: "inject_files", Interface: "deploy", Priority: 0},
+		},
+		agentapi.ServiceStep: {
+			{Step: "flash", Interface: "firmware", ArgsInfo: map[string]agentapi.StepArgument{"url": {Required: true}}},
+			{Step: "burn_in", Interface: "deploy", Abortable: true},
+			{Step: "reflash", Interface: "firmware", RebootRequested: true},
 		},
 	}
 	mb := 4096
@@ -125,6 +133,15 @@ func (m *machine) note(what string) {
 	m.notes = append(m.notes, what)
 }
 
+// noteOnce notes what makes no difference when it happens twice in a row.
+func (m *machine) noteOnce(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.notes); n == 0 || m.notes[n-1] != what {
+		m.notes = append(m.notes, what)
+	}
+}
+
 // history returns what happened to the machine and forgets it.
 func (m *machine) history() []string {
 	m.mu.Lock()
@@ -176,6 +193,9 @@ func (m *machine) turnOff() {
 		m.notes = append(m.notes, "off")
 	}
 	m.on, m.agent = ferric.PowerOff, nil
+	if m.closes {
+		m.deny = false
+	}
 	m.mu.Unlock()
 	if a != nil {
 		a.close()

@@ -50,6 +50,13 @@ func moments[T comparable](m *mortal, id string, field func(*ferric.Node) T) []T
 	return slices.Compact(out)
 }
 
+// all returns what nodes looked like, in the order in which they were written.
+func (m *mortal) all() []*ferric.Node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.seen)
+}
+
 func (m *mortal) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

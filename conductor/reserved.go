@@ -200,18 +200,21 @@ func (c *Conductor) powerOnStep(phase driver.Phase) stepCode {
 		if err != nil {
 			return flow.Outcome{}, err
 		}
-		if in {
-			var at rampUp
-			if err := t.Flow.Load(&at); err != nil {
-				return flow.Outcome{}, err
-			}
-			on, err := t.Set.Power().PowerState(ctx, t.Machine)
-			if err != nil {
-				return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "power on: %w", err)
-			}
-			if at.Phase != "" || on != ferric.PowerOn {
-				return boot(ctx, t)
-			}
+		var at rampUp
+		if err := t.Flow.Load(&at); err != nil {
+			return flow.Outcome{}, err
+		}
+		if at.Phase != "" { // on its way into the ramdisk
+			return boot(ctx, t)
+		}
+		is, err := t.Set.Power().PowerState(ctx, t.Machine)
+		switch {
+		case err != nil:
+			return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "power on: %w", err)
+		case is == ferric.PowerOn:
+			return flow.Done("the machine is on"), t.Mutate(ctx, func(n *ferric.Node) error { n.PowerState = is; return nil })
+		case in:
+			return boot(ctx, t)
 		}
 		return flow.Done(nil), c.setPowerTo(ctx, t, ferric.PowerOn)
 	}

@@ -241,7 +241,7 @@ func (g labManagement) Steps(_ *driver.Machine, phase driver.Phase) []driver.Ste
 		{Name: "hold", Phase: phase, Run: func(context.Context, *driver.Task) (flow.Outcome, error) { return flow.Hold(), nil }},
 		{Name: "vent", Phase: phase, Args: map[string]driver.Arg{"seconds": {Required: true}, "fan": {}},
 			Run: func(_ context.Context, t *driver.Task) (flow.Outcome, error) {
-				g.s.machine(t.Node.UUID).note(fmt.Sprint("vent ", t.Flow.Step.Args["seconds"]))
+				g.s.machine(t.Node.UUID).noteOnce(fmt.Sprint("vent ", t.Flow.Step.Args["seconds"]))
 				return flow.Done(nil), nil
 			}},
 	}
