@@ -26,6 +26,7 @@ type API struct {
 	now     func() time.Time
 	machine *state.Machine
 	nodes   *resource[ferric.Node]
+	looks   *renderings
 	ports   *resource[ferric.Port]
 	table   *table
 	ramdisk *table
@@ -64,6 +65,9 @@ func New(config Config, deps Deps) (*API, error) {
 	}
 	a.kinds = a.guarded()
 	a.nodes, a.ports = nodeResource(), portResource()
+	if a.looks, err = newRenderings(); err != nil {
+		return nil, err
+	}
 	routes := a.routes()
 	a.table = newTable(routes)
 	var forAgents []route

@@ -52,6 +52,10 @@ type NodeStore interface {
 	Nodes(ctx context.Context, filter ferric.NodeFilter, page ferric.Page) ([]*ferric.Node, error)
 	// NodesBrief is Nodes without the fields that are documents or lists.
 	NodesBrief(ctx context.Context, filter ferric.NodeFilter, page ferric.Page) ([]*ferric.Node, error)
+	// NodeStamps and NodeStamp (UUID or name) are Nodes and NodeByIdent with no more than what tells whether a node has changed, whose it is and
+	// which conductor serves it: UUID, CreatedAt, Version, Reservation, Driver, ConductorGroup, Conductor, Owner, Lessee.
+	NodeStamps(ctx context.Context, filter ferric.NodeFilter, page ferric.Page) ([]*ferric.Node, error)
+	NodeStamp(ctx context.Context, ident string) (*ferric.Node, error)
 	// ForceNode changes a node without a lease. CodeConflict if expectVersion is not 0 and not the stored one.
 	ForceNode(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.Node) error) (*ferric.Node, error)
 }

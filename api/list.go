@@ -69,15 +69,44 @@ func sortedQuery(q url.Values) []string {
 // list writes a page of objects: {"nodes": […], "next": "…"}. path is the list's own, "nodes" or "nodes/detail".
 func (r *resource[T]) list(rq *request, path string, objects []*T, p ferric.Page, s selection[T]) rawJSON {
 	b := make([]byte, 0, 256+len(objects)*(64+64*len(s.fields)))
-	b = append(b, '{', '"')
-	b = append(b, r.collection...)
-	b = append(b, `":[`...)
+	b = r.opened(b)
 	for i, o := range objects {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = r.appendJSON(b, rq, o, s)
 	}
+	return r.closed(b, rq, path, objects, p, s)
+}
+
+// pageOf is list with objects that are rendered already. An empty one is left out.
+func (r *resource[T]) pageOf(rq *request, path string, looks []rendering, objects []*T, p ferric.Page, s selection[T]) rawJSON {
+	size := 256
+	for _, l := range looks {
+		size += len(l.json) + 1
+	}
+	b := r.opened(make([]byte, 0, size))
+	begin := len(b)
+	for _, l := range looks {
+		if l.json == nil {
+			continue
+		}
+		if len(b) > begin {
+			b = append(b, ',')
+		}
+		b = append(b, l.json...)
+	}
+	return r.closed(b, rq, path, objects, p, s)
+}
+
+func (r *resource[T]) opened(b []byte) []byte {
+	b = append(b, '{', '"')
+	b = append(b, r.collection...)
+	return append(b, `":[`...)
+}
+
+// closed ends a page, with the address of the next one if it is full.
+func (r *resource[T]) closed(b []byte, rq *request, path string, objects []*T, p ferric.Page, s selection[T]) rawJSON {
 	b = append(b, ']')
 	if n := len(objects); n > 0 && n == p.Limit {
 		b = append(b, `,"next":`...)

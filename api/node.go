@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"slices"
 
 	"github.com/google/uuid"
@@ -12,16 +13,27 @@ import (
 // node loads the node that the path names. Names are known from 1.5 on. A name that ends in .json is found too where the
 // suffix was taken for a file type.
 func (a *API) node(rq *request) (*ferric.Node, error) {
-	n, err := a.nodeByIdent(rq, rq.vars["node"])
+	return a.loadNode(rq, a.deps.Store.NodeByIdent)
+}
+
+// nodeLoader loads a node by UUID or name, all of it or a part.
+type nodeLoader func(ctx context.Context, ident string) (*ferric.Node, error)
+
+func (a *API) loadNode(rq *request, load nodeLoader) (*ferric.Node, error) {
+	n, err := a.visibleNode(rq, rq.vars["node"], load)
 	if rq.jsonSuffix && ferric.IsCode(err, ferric.CodeNotFound) {
-		return a.nodeByIdent(rq, rq.vars["node"]+".json")
+		return a.visibleNode(rq, rq.vars["node"]+".json", load)
 	}
 	return n, err
 }
 
 // nodeByIdent finds a node by UUID or name, unless the caller may not see it.
 func (a *API) nodeByIdent(rq *request, ident string) (*ferric.Node, error) {
-	n, err := a.findNode(rq, ident)
+	return a.visibleNode(rq, ident, a.deps.Store.NodeByIdent)
+}
+
+func (a *API) visibleNode(rq *request, ident string, load nodeLoader) (*ferric.Node, error) {
+	n, err := a.nodeBy(rq, ident, load)
 	if err == nil && !rq.sees(n) {
 		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", clip(ident))
 	}
@@ -30,8 +42,12 @@ func (a *API) nodeByIdent(rq *request, ident string) (*ferric.Node, error) {
 
 // findNode is nodeByIdent for those who ask rules themselves.
 func (a *API) findNode(rq *request, ident string) (*ferric.Node, error) {
+	return a.nodeBy(rq, ident, a.deps.Store.NodeByIdent)
+}
+
+func (a *API) nodeBy(rq *request, ident string, load nodeLoader) (*ferric.Node, error) {
 	if isUUID(ident) {
-		n, err := a.deps.Store.Node(rq.Context(), canonicalUUID(ident))
+		n, err := load(rq.Context(), canonicalUUID(ident))
 		return n, named(err, "Node", ident)
 	}
 	if !isName(ident) {
@@ -43,7 +59,7 @@ func (a *API) findNode(rq *request, ident string) (*ferric.Node, error) {
 	if !isNameFor(ident, rq.version) {
 		return nil, invalid("Expected a logical name or UUID but received %s.", ident)
 	}
-	n, err := a.deps.Store.NodeByIdent(rq.Context(), ident)
+	n, err := load(rq.Context(), ident)
 	return n, named(err, "Node", ident)
 }
 
@@ -75,13 +91,33 @@ func (a *API) nodeObject(rq *request, n *ferric.Node) rawJSON {
 }
 
 func (a *API) showNode(rq *request) (any, error) {
-	n, err := a.node(rq)
+	s, err := a.nodes.shown(rq)
 	if err != nil {
 		return nil, err
 	}
-	a.withOwner(rq, a.nodes.full(rq.version), n)
-	rq.header.Set("Etag", etag(n.Version))
-	return a.nodes.show(rq, n)
+	view := a.view(rq, s)
+	if view == "" {
+		n, err := a.node(rq)
+		if err != nil {
+			return nil, err
+		}
+		a.withOwner(rq, s, n)
+		rq.header.Set("Etag", etag(n.Version))
+		return rawJSON(a.nodes.appendJSON(nil, rq, n, s)), nil
+	}
+	n, err := a.loadNode(rq, a.deps.Store.NodeStamp)
+	if err != nil {
+		return nil, err
+	}
+	looks, err := a.rendered(rq, s, view, []*ferric.Node{n})
+	if err != nil {
+		return nil, err
+	}
+	if looks[0].json == nil { // deleted between the two looks
+		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", clip(rq.vars["node"]))
+	}
+	rq.header.Set("Etag", etag(looks[0].stamp.version))
+	return rawJSON(looks[0].json), nil
 }
 
 // ref names the node and who asks.

@@ -165,6 +165,17 @@ func (a *API) nodeList(rq *request, path string, detail bool) (any, error) {
 		}
 		filter.ParentNode = parent.UUID
 	}
+	if view := a.view(rq, s); view != "" && !rq.args.has("conductor") && !rq.args.has("instance_uuid") {
+		stamps, err := a.deps.Store.NodeStamps(rq.Context(), filter, page)
+		if err != nil {
+			return nil, err
+		}
+		looks, err := a.rendered(rq, s, view, stamps)
+		if err != nil {
+			return nil, err
+		}
+		return a.nodes.pageOf(rq, path, looks, stamps, page, s), nil
+	}
 	nodes, err := a.findNodes(rq, s, filter, page)
 	if err != nil {
 		return nil, err

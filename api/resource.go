@@ -196,14 +196,19 @@ func (r *resource[T]) object(rq *request, o *T) rawJSON {
 
 // show is the answer of GET for one object, which may name fields.
 func (r *resource[T]) show(rq *request, o *T) (any, error) {
-	s := r.full(rq.version)
-	if rq.args.has("fields") {
-		var err error
-		if s, err = r.only(rq.args.list("fields"), rq.version); err != nil {
-			return nil, err
-		}
+	s, err := r.shown(rq)
+	if err != nil {
+		return nil, err
 	}
 	return rawJSON(r.appendJSON(make([]byte, 0, 4096), rq, o, s)), nil
+}
+
+// shown selects for one object, which may name fields.
+func (r *resource[T]) shown(rq *request) (selection[T], error) {
+	if rq.args.has("fields") {
+		return r.only(rq.args.list("fields"), rq.version)
+	}
+	return r.full(rq.version), nil
 }
 
 // read fills o with a body that makes a new object.

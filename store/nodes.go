@@ -84,6 +84,7 @@ var nodeTable = table[nodeRow]{
 
 var (
 	briefNodeTable = nodeTable.brief()
+	nodeStampTable = nodeTable.only("uuid", "created_at", "version", "reservation", "lease_until", "driver", "conductor_group", "conductor", "owner", "lessee")
 	nodeOrder      = ordering{table: "nodes", marker: "uuid", tie: []string{"created_at", "uuid"},
 		keys: sortable(nodeTable, "lease_epoch", "lease_until")}
 )
@@ -120,19 +121,27 @@ func (s *Store) Node(ctx context.Context, uuid string) (n *ferric.Node, err erro
 // NodeByIdent returns the node with a UUID or, if there is none, a name (CodeNotFound).
 func (s *Store) NodeByIdent(ctx context.Context, ident string) (n *ferric.Node, err error) {
 	err = s.get(ctx, "read node", func(ctx context.Context, q querier) error {
-		if ident == "" {
-			return nodeNotFound(`""`)
-		}
-		n, err = s.nodeWhere(ctx, q, "WHERE uuid = $1", clean(strings.ToLower(ident)))
-		if missing(err) {
-			n, err = s.nodeWhere(ctx, q, "WHERE name = $1", clean(ident))
-		}
-		if missing(err) {
-			return nodeNotFound(ident)
-		}
+		n, err = s.nodeByIdent(ctx, q, nodeTable, ident)
 		return err
 	})
 	return n, err
+}
+
+func (s *Store) nodeByIdent(ctx context.Context, q querier, from table[nodeRow], ident string) (*ferric.Node, error) {
+	if ident == "" {
+		return nil, nodeNotFound(`""`)
+	}
+	n, err := from.one(ctx, s, q, "WHERE uuid = $1", clean(strings.ToLower(ident)))
+	if missing(err) {
+		n, err = from.one(ctx, s, q, "WHERE name = $1", clean(ident))
+	}
+	if missing(err) {
+		return nil, nodeNotFound(ident)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return n.seen(s.now()), nil
 }
 
 // NodeByMACs returns the node that has a port with one of the MACs. CodeNotFound if none has, or if several have.
@@ -196,6 +205,21 @@ func (s *Store) nodes(ctx context.Context, from table[nodeRow], f ferric.NodeFil
 		return err
 	})
 	return list, err
+}
+
+// NodeStamps is Nodes with no more than what tells whether a node has changed, whose it is and which conductor serves it: UUID, CreatedAt,
+// Version, Reservation, Driver, ConductorGroup, Conductor, Owner, Lessee.
+func (s *Store) NodeStamps(ctx context.Context, f ferric.NodeFilter, p ferric.Page) ([]*ferric.Node, error) {
+	return s.nodes(ctx, nodeStampTable, f, p)
+}
+
+// NodeStamp is NodeByIdent with what NodeStamps returns.
+func (s *Store) NodeStamp(ctx context.Context, ident string) (n *ferric.Node, err error) {
+	err = s.get(ctx, "read node", func(ctx context.Context, q querier) error {
+		n, err = s.nodeByIdent(ctx, q, nodeStampTable, ident)
+		return err
+	})
+	return n, err
 }
 
 // EachNode calls fn for each node that matches, a few hundred at a time, in the order of their UUIDs and without

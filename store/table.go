@@ -24,6 +24,12 @@ func (t table[T]) brief() table[T] {
 	return t
 }
 
+// only is the table with the named columns alone, to be read.
+func (t table[T]) only(names ...string) table[T] {
+	t.cols = slices.DeleteFunc(slices.Clone(t.cols), func(c column[T]) bool { return !slices.Contains(names, c.name) })
+	return t
+}
+
 func (t table[T]) selection() string {
 	var b strings.Builder
 	b.WriteString("SELECT ")
