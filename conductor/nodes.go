@@ -67,7 +67,6 @@ func (c *Conductor) updateNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Nod
 				old.UUID, joined(stateNames(interfaceStates())))
 		}
 	}
-	var updated *ferric.Node
 	change := func(n *ferric.Node) error {
 		if a.Node.Version != 0 && n.Version != a.Node.Version {
 			return ferric.Errorf(ferric.CodeConflict, "Node %s was changed by somebody else meanwhile.", n.UUID)
@@ -75,7 +74,12 @@ func (c *Conductor) updateNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Nod
 		takeUpdate(n, next)
 		return nil
 	}
-	err = c.runner.WithLease(ctx, old.UUID, func(ctx context.Context, l flow.Lease) error {
+	updated, err := c.Store.ChangeNode(ctx, old.UUID, 0, change)
+	if !ferric.IsCode(err, ferric.CodeLocked) {
+		return updated, err
+	}
+	// Somebody works on it: wait a little.
+	err = c.runner.WithLease(ctx, old.UUID, func(ctx context.Context, l flow.Lease) (err error) {
 		updated, err = c.Store.UpdateNode(ctx, l, change)
 		return err
 	})
