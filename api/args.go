@@ -67,7 +67,14 @@ func (a args) items(name string) []any {
 func parseArgs(rq *request, specs []arg) (args, error) {
 	raw := map[string]any{}
 	for k, v := range rq.query {
-		raw[k] = v[len(v)-1]
+		raw[k] = v[0]
+		if len(v) > 1 { // several of a name are a list, which few parsers take
+			list := make([]any, len(v))
+			for i := range v {
+				list[i] = v[i]
+			}
+			raw[k] = list
+		}
 	}
 	for k, v := range rq.bodyArgs {
 		raw[k] = v
@@ -175,9 +182,18 @@ func argIdent(name string, v any) (any, error) {
 
 // argList takes a comma-separated list; the items are in lower case and each is there once.
 func argList(name string, v any) (any, error) {
+	if list, ok := v.([]any); ok {
+		items := make([]string, len(list))
+		for i := range list {
+			if items[i], ok = list[i].(string); !ok {
+				return nil, invalid("Expected string for %s: %s", name, clip(repr(list[i])))
+			}
+		}
+		return items, nil
+	}
 	s, ok := v.(string)
 	if !ok {
-		return nil, invalid("Expected string for %s: %s", name, repr(v))
+		return nil, invalid("Expected string for %s: %s", name, clip(repr(v)))
 	}
 	items := []string{}
 	for item := range strings.SplitSeq(s, ",") {

@@ -23,9 +23,9 @@ func pageOf(rq *request, max int) (ferric.Page, error) {
 		}
 		p.Limit = min(max, *limit)
 	}
-	switch dir := rq.args.str("sort_dir"); dir {
-	case "", "asc":
-	case "desc":
+	switch dir := rq.args.str("sort_dir"); {
+	case dir == "asc" || !rq.args.has("sort_dir"):
+	case dir == "desc":
 		p.Desc = true
 	default:
 		return p, invalid("Invalid sort direction: %s. Acceptable values are 'asc' or 'desc'", clip(dir))

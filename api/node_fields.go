@@ -32,14 +32,16 @@ func nodeResource() *resource[ferric.Node] {
 			write: writable, check: aBool, policy: "baremetal:node:disable_cleaning", policyFor: cleaningRule},
 		nodeInterface(ferric.KindBIOS, 40),
 		nodeInterface(ferric.KindBoot, 31),
-		{name: "boot_mode", since: 75, sort: true, value: text(func(n *N) *string { return &n.BootMode })},
+		{name: "boot_mode", since: 75, sort: true, value: text(func(n *N) *string { return &n.BootMode }),
+			write: onCreate, check: aString(16)},
 		{name: "chassis_uuid", value: text(func(n *N) *string { return &n.ChassisUUID }),
 			write: writable, check: aUUID, policy: "baremetal:node:update:chassis_uuid"},
 		{name: "clean_step", since: 7, value: object(func(n *N) *map[string]any { return &n.CleanStep })},
 		{name: "conductor", since: 49, value: text(func(n *N) *string { return &n.Conductor })},
 		{name: "conductor_group", since: 46, sort: true, value: plainText(func(n *N) *string { return &n.ConductorGroup }),
 			write: writable, check: conductorGroup, policy: "baremetal:node:update:conductor_group"},
-		{name: "console_enabled", sort: true, value: flag(func(n *N) *bool { return &n.ConsoleEnabled })},
+		{name: "console_enabled", sort: true, value: flag(func(n *N) *bool { return &n.ConsoleEnabled }),
+			write: onCreate, check: aBool},
 		nodeInterface(ferric.KindConsole, 31),
 		{name: "created_at", sort: true, value: moment(func(n *N) *time.Time { return &n.CreatedAt })},
 		nodeInterface(ferric.KindDeploy, 31),
@@ -100,7 +102,8 @@ func nodeResource() *resource[ferric.Node] {
 			write: writable, check: aBool, change: retiredChange, policy: "baremetal:node:update:retired"},
 		{name: "retired_reason", since: 61, sort: true, value: text(func(n *N) *string { return &n.RetiredReason }),
 			write: writable, check: aString(0), change: retiredReasonChange, policy: "baremetal:node:update:retired"},
-		{name: "secure_boot", since: 75, value: maybe(func(n *N) **bool { return &n.SecureBoot })},
+		{name: "secure_boot", since: 75, value: maybe(func(n *N) **bool { return &n.SecureBoot }),
+			write: onCreate, check: aBool},
 		{name: "service_step", since: 87, value: object(func(n *N) *map[string]any { return &n.ServiceStep })},
 		{name: "shard", since: 82, sort: true, value: text(func(n *N) *string { return &n.Shard }),
 			write: writable, check: aString(255), policy: "baremetal:node:update:shard"},
@@ -124,7 +127,7 @@ func nodeResource() *resource[ferric.Node] {
 
 func nodeInterface(kind ferric.InterfaceKind, since int) field[ferric.Node] {
 	name := string(kind) + "_interface"
-	return field[ferric.Node]{name: name, since: since, value: chosen(kind), write: writable, check: aString(255),
+	return field[ferric.Node]{name: name, since: since, value: chosen(kind), write: writable, check: notEmpty(aString(255)),
 		policy: "baremetal:node:update:driver_interfaces",
 		change: func(now, _ *ferric.Node) error {
 			if interfacesFree(now) {
@@ -299,6 +302,20 @@ func networkData(where, name string, v any) (any, error) {
 		}
 	}
 	return v, nil
+}
+
+// wholeNetworkData refuses what a patch may not put in the place of network data: it takes away or brings a whole document.
+func wholeNetworkData(v any) error {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return invalid("Invalid network_data: %s is not of type 'object' ", clip(repr(v)))
+	}
+	for _, key := range []string{"links", "networks", "services"} {
+		if _, given := object[key]; !given {
+			return invalid("Invalid network_data: '%s' is a required property ", key)
+		}
+	}
+	return nil
 }
 
 // updatable refuses a patch in the states in which a node changes by itself.

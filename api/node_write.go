@@ -59,9 +59,6 @@ func (a *API) createNode(rq *request) (any, error) {
 	if err := a.own(rq, n); err != nil {
 		return nil, err
 	}
-	if !n.Retired && n.RetiredReason != "" {
-		return nil, invalid("The retired_reason field can only be set when retired is True")
-	}
 	if err := a.resolveParent(rq, n); err != nil {
 		return nil, err
 	}
@@ -135,9 +132,6 @@ func (a *API) patchNode(rq *request) (any, error) {
 func (a *API) checkNodePatch(rq *request, ops patch) error {
 	drivers := false
 	for _, op := range ops {
-		if op.root() == "traits" {
-			return invalid("Cannot update node traits via node patch. Node traits should be updated via the node traits API.")
-		}
 		if op.root() == "driver" && op.Op != "remove" {
 			drivers = true
 		}
@@ -149,10 +143,15 @@ func (a *API) checkNodePatch(rq *request, ops patch) error {
 		return invalid("The reset_interfaces parameter can only be used when changing the node's driver.")
 	}
 	for _, op := range ops {
-		if op.Path == "/name" && op.Op != "remove" && op.Value != nil {
+		if op.Path == "/network_data" && op.Op != "remove" {
+			if err := wholeNetworkData(op.Value); err != nil {
+				return err
+			}
+		}
+		if op.Path == "/name" && op.Op != "remove" {
 			name, ok := op.Value.(string)
 			if !ok {
-				return typeError("patch", op.Value, "string", "null")
+				return invalid("Node %s: Cannot change name to invalid name '%s'", rq.vars["node"], clip(plain(op.Value)))
 			}
 			if err := checkName(name, fmt.Sprintf("Node %s: Cannot change name to invalid name", rq.vars["node"]), rq.version); err != nil {
 				return err

@@ -192,8 +192,10 @@ func (a *API) createPort(rq *request) (any, error) {
 	if err := a.checkPortgroup(p); err != nil {
 		return nil, err
 	}
-	if err := smartNIC(p); err != nil {
-		return nil, err
+	if rq.doc.(map[string]any)["local_link_connection"] != nil {
+		if err := smartNIC(p); err != nil {
+			return nil, err
+		}
 	}
 	if err := a.deps.Store.CreatePort(rq.Context(), p); err != nil {
 		return nil, asBadRequest(err)
@@ -325,7 +327,7 @@ func (a *API) portChange(rq *request, before, now *ferric.Port, changed []string
 			}
 		}
 	}
-	return smartNIC(now)
+	return nil
 }
 
 // portVIF returns the instance's virtual interface that is attached to the port, "" if none is.

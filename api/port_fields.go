@@ -144,7 +144,7 @@ func linkVersion(v any, version int) error {
 	return nil
 }
 
-// smartNIC refuses a smart NIC's port without what it needs.
+// smartNIC refuses a new smart NIC's port whose local link connection lacks what it needs.
 func smartNIC(p *ferric.Port) error {
 	if !p.IsSmartNIC {
 		return nil

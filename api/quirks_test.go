@@ -96,7 +96,7 @@ func TestErrors(t *testing.T) {
 		"port with half a link":       {"POST", "/v1/ports", m{"node_uuid": one, "address": "52:54:00:00:00:02", "local_link_connection": m{"port_id": "x"}}, 400, "not valid under any of the given schemas"},
 		"port with bad switch":        {"POST", "/v1/ports", m{"node_uuid": one, "address": "52:54:00:00:00:02", "local_link_connection": m{"port_id": "x", "switch_id": "y"}}, 400, "Expected a MAC address or OpenFlow datapath ID but received y."},
 		"port with empty physnet":     {"POST", "/v1/ports", m{"node_uuid": one, "address": "52:54:00:00:00:02", "physical_network": ""}, 400, "A non-empty value is required when setting physical_network"},
-		"smart NIC without host":      {"POST", "/v1/ports", m{"node_uuid": one, "address": "52:54:00:00:00:02", "is_smartnic": true}, 400, "Smart NIC port must have port_id and hostname in local_link_connection"},
+		"smart NIC without host":      {"POST", "/v1/ports", m{"node_uuid": one, "address": "52:54:00:00:00:02", "is_smartnic": true, "local_link_connection": m{}}, 400, "Smart NIC port must have port_id and hostname in local_link_connection"},
 		"port with too new field":     {"POST", "1.33 /v1/ports", m{"node_uuid": one, "address": "52:54:00:00:00:02", "physical_network": "x"}, 406, "Request not acceptable."},
 		"port by MAC":                 {"GET", "/v1/ports/52:54:00:00:00:01", nil, 400, ""},
 		"ports of no node":            {"GET", "/v1/ports?node=" + gone, nil, 404, "could not be found"},

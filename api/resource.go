@@ -136,6 +136,9 @@ func (r *resource[T]) only(names []string, version int) (selection[T], error) {
 
 // choose selects for a list: fields=, detail=, or what is shown by default.
 func (r *resource[T]) choose(rq *request, detail bool) (selection[T], error) {
+	if rq.args.has("fields") && rq.version < 8 {
+		return selection[T]{}, notAcceptable()
+	}
 	if rq.args.has("detail") && rq.version < 43 {
 		return selection[T]{}, invalid("Invalid query parameter ?detail=%s received.", repr(rq.args["detail"]))
 	}

@@ -104,8 +104,8 @@ func compare(ironic, ferric answer, a alike, texts bool) []string {
 	if ironic.status != ferric.status {
 		return []string{fmt.Sprintf("status: Ironic %d, Ferric %d", ironic.status, ferric.status) + why(ironic, ferric, a)}
 	}
-	if early(ironic) && !early(ferric) {
-		return []string{"form: Ironic's error is from before the controller, Ferric's is not"}
+	if x, y := form(ironic), form(ferric); x != y {
+		return []string{"form of the error: Ironic's is of " + x + ", Ferric's of " + y}
 	}
 	var out []string
 	for _, h := range sameHeaders() {
@@ -134,9 +134,21 @@ func compare(ironic, ferric answer, a alike, texts bool) []string {
 	return append(out, compareValues("body", i, f)...)
 }
 
-// early reports whether an error was made before the version was negotiated: such an answer lacks the version headers.
-func early(a answer) bool {
-	return a.status >= 400 && a.header.Get("X-Openstack-Ironic-Api-Version") == "" && fault(any(a.object()))["code"] != nil
+// form says who made an error, which can be seen from its form and from whether the version had been negotiated by then.
+func form(a answer) string {
+	if a.status < 400 || len(a.body) == 0 {
+		return "nobody"
+	}
+	m := fault(any(a.object()))
+	switch {
+	case m == nil:
+		return "somebody else"
+	case m["code"] == nil:
+		return "a controller"
+	case a.header.Get("X-Openstack-Ironic-Api-Version") == "":
+		return "the framework, before versions"
+	}
+	return "the framework"
 }
 
 // why shows the errors of answers that differ in their status.
