@@ -222,6 +222,9 @@ func TestHiddenFields(t *testing.T) {
 			if d := cmp.Diff(c.want, read(t, one)); d != "" {
 				t.Errorf("GET: %s", d)
 			}
+			if states := f.must(200, "GET", "/v1/nodes/leased/states", nil, c.as...).object(t); states["last_error"] != c.want.LastError {
+				t.Errorf("states: last_error %v", states["last_error"])
+			}
 			for _, path := range []string{"/v1/nodes/detail", "/v1/nodes?fields=uuid,last_error,driver_info,driver_internal_info,instance_info,reservation"} {
 				for _, item := range f.must(200, "GET", path, nil, c.as...).object(t)["nodes"].([]any) {
 					if m := item.(map[string]any); m["uuid"] == f.leased {

@@ -161,15 +161,7 @@ func (r *resource[T]) appendJSON(b []byte, rq *request, o *T, s selection[T]) []
 		b = append(b, '"')
 		b = append(b, f.name...)
 		b = append(b, `":`...)
-		switch {
-		case f.read != "" && !rq.always(r.openFields) && !rq.may(f.read, r.target(o)):
-			b = append(b, f.redacted...)
-		case f.reveal != "" && rq.always(f.reveal):
-			b = appendValue(b, f.value.get(o))
-		default:
-			b = f.value.appendJSON(b, o, rq.version)
-		}
-		b = append(b, ',')
+		b = append(r.appendField(b, rq, o, f), ',')
 	}
 	path := r.collection + "/" + r.uuid(o)
 	for _, c := range s.children {
@@ -182,6 +174,17 @@ func (r *resource[T]) appendJSON(b []byte, rq *request, o *T, s selection[T]) []
 	b = append(b, `"links":`...)
 	b = appendLinks(b, rq.base, path)
 	return append(b, '}')
+}
+
+// appendField writes a field's value as far as the caller may see it.
+func (r *resource[T]) appendField(b []byte, rq *request, o *T, f *field[T]) []byte {
+	switch {
+	case f.read != "" && !rq.always(r.openFields) && !rq.may(f.read, r.target(o)):
+		return append(b, f.redacted...)
+	case f.reveal != "" && rq.always(f.reveal):
+		return appendValue(b, f.value.get(o))
+	}
+	return f.value.appendJSON(b, o, rq.version)
 }
 
 func appendLinks(b []byte, base, path string) []byte {

@@ -28,7 +28,7 @@ func (a *API) showStates(rq *request) (any, error) {
 		}
 		b = appendString(b, name)
 		b = append(b, ':')
-		b = f.value.appendJSON(b, n, rq.version)
+		b = a.nodes.appendField(b, rq, n, f)
 	}
 	return rawJSON(append(b, '}')), nil
 }
