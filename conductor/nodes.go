@@ -33,7 +33,7 @@ func (c *Conductor) createNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Nod
 	if err := c.Store.CreateNode(ctx, n); err != nil {
 		return nil, err
 	}
-	return c.Store.Node(ctx, n.UUID)
+	return n, nil
 }
 
 // interfaceStates are the states in which a node's driver and interfaces may be changed.
@@ -46,47 +46,43 @@ func (c *Conductor) updateNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Nod
 	if a.Node == nil {
 		return nil, ferric.Errorf(ferric.CodeInvalid, "arguments of the call: node is missing")
 	}
-	old, err := c.Store.Node(ctx, a.Node.UUID)
-	if err != nil {
-		return nil, err
-	}
-	next := a.Node.Clone()
-	if a.ResetInterfaces {
-		for _, kind := range ferric.InterfaceKinds() {
-			if !slices.Contains(a.Named, string(kind)) {
-				delete(next.Interfaces, kind)
-			}
-		}
-	}
-	if next.Driver != old.Driver || !maps.Equal(next.Interfaces, old.Interfaces) {
-		if err := c.Drivers.Complete(next); err != nil {
-			return nil, err
-		}
-		if !slices.Contains(interfaceStates(), old.ProvisionState) && !old.Maintenance {
-			return nil, ferric.Errorf(ferric.CodeInvalid, "Node %s can not have its driver or interfaces updated unless it is in one of allowed (%s) states or in maintenance mode.",
-				old.UUID, joined(stateNames(interfaceStates())))
-		}
-	}
 	change := func(n *ferric.Node) error {
 		if a.Node.Version != 0 && n.Version != a.Node.Version {
 			return ferric.Errorf(ferric.CodeConflict, "Node %s was changed by somebody else meanwhile.", n.UUID)
 		}
+		next := a.Node.Clone()
+		if a.ResetInterfaces {
+			for _, kind := range ferric.InterfaceKinds() {
+				if !slices.Contains(a.Named, string(kind)) {
+					delete(next.Interfaces, kind)
+				}
+			}
+		}
+		if next.Driver != n.Driver || !maps.Equal(next.Interfaces, n.Interfaces) {
+			if err := c.Drivers.Complete(next); err != nil {
+				return err
+			}
+			if !slices.Contains(interfaceStates(), n.ProvisionState) && !n.Maintenance {
+				return ferric.Errorf(ferric.CodeInvalid, "Node %s can not have its driver or interfaces updated unless it is in one of allowed (%s) states or in maintenance mode.",
+					n.UUID, joined(stateNames(interfaceStates())))
+			}
+		}
 		takeUpdate(n, next)
 		return nil
 	}
-	updated, err := c.Store.ChangeNode(ctx, old.UUID, 0, change)
+	updated, err := c.Store.ChangeNode(ctx, a.Node.UUID, 0, change)
 	if !ferric.IsCode(err, ferric.CodeLocked) {
 		return updated, err
 	}
 	// Somebody works on it: wait a little.
-	err = c.runner.WithLease(ctx, old.UUID, func(ctx context.Context, l flow.Lease) (err error) {
-		updated, err = c.Store.UpdateNode(ctx, l, change)
+	err = c.runner.WithLease(ctx, a.Node.UUID, func(ctx context.Context, l flow.Lease) error {
+		_, err := c.Store.UpdateNode(ctx, l, change)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return c.Store.Node(ctx, updated.UUID)
+	return c.Store.Node(ctx, a.Node.UUID)
 }
 
 // takeUpdate copies what the API may change.

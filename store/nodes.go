@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"slices"
 	"strings"
 	"time"
@@ -131,7 +132,11 @@ func (s *Store) nodeByIdent(ctx context.Context, q querier, from table[nodeRow],
 	if ident == "" {
 		return nil, nodeNotFound(`""`)
 	}
-	n, err := from.one(ctx, s, q, "WHERE uuid = $1", clean(strings.ToLower(ident)))
+	var n *nodeRow
+	err := sql.ErrNoRows
+	if len(ident) == 36 { // as long as a UUID
+		n, err = from.one(ctx, s, q, "WHERE uuid = $1", clean(strings.ToLower(ident)))
+	}
 	if missing(err) {
 		n, err = from.one(ctx, s, q, "WHERE name = $1", clean(ident))
 	}
