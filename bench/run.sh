@@ -10,5 +10,9 @@ echo "== sessions and status calls with BMCs"
 go test -run '^$' -bench 'BenchmarkPowerSync|BenchmarkLogin' ./driver/ipmi
 echo "== the database"
 go test -run '^$' -bench . ./store
+for n in 100 1000 10000; do
+	echo "== the API over $n nodes"
+	go test -run '^$' -bench BenchmarkAPI -benchtime 1x -timeout 60m ./bench -nodes $n
+done
 echo "== deploy ramdisk: size, power-on to first heartbeat"
 FERRIC_QEMU=1 go test -run '^$' -bench BenchmarkQEMUBoot -benchtime 3x -timeout 60m ./test/e2e
