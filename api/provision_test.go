@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,13 +10,14 @@ import (
 
 	"ferric"
 	"ferric/rpc"
+	"ferric/state"
 )
 
 func TestProvision(t *testing.T) {
 	f := newFixture(t)
 	step := m{"interface": "deploy", "step": "erase_devices"}
 	deployStep := m{"interface": "deploy", "step": "write_image", "args": m{"x": 1}, "priority": 80}
-	five := 80
+	five, three := 80, 3
 	for name, c := range map[string]struct {
 		version string
 		state   ferric.ProvisionState
@@ -76,10 +78,38 @@ func TestProvision(t *testing.T) {
 		"rescue without password": {"1.115", ferric.Active, m{"target": "rescue"}, 400, `A non-empty "rescue_password" is required`, nil},
 		"rescue with blanks":      {"1.115", ferric.Active, m{"target": "rescue", "rescue_password": "  "}, 400, `A non-empty "rescue_password" is required`, nil},
 		"password for manage":     {"1.115", ferric.Enroll, m{"target": "manage", "rescue_password": "x"}, 400, `"rescue_password" is only valid`, nil},
+		"deploy with a drive":     {"1.115", ferric.Available, m{"target": "deploy", "configdrive": "http://h"}, 400, "only supported when setting provision state to active, rebuild", nil},
+		"deploy with steps":       {"1.115", ferric.Available, m{"target": "deploy", "deploy_steps": []m{deployStep}}, 400, `"deploy_steps" is only valid when setting target provision state to active or rebuild`, nil},
+		"deploy steps for clean":  {"1.115", ferric.Manageable, m{"target": "clean", "clean_steps": []m{step}, "deploy_steps": []m{deployStep}}, 400, `"deploy_steps" is only valid`, nil},
+		"service steps for clean": {"1.115", ferric.Manageable, m{"target": "clean", "clean_steps": []m{step}, "service_steps": []m{step}}, 400, `"service_steps" is only valid when setting target provision state to service`, nil},
+		"empty password":          {"1.115", ferric.Manageable, m{"target": "provide", "rescue_password": ""}, 400, `"rescue_password" is only valid`, nil},
+		"password, no text":       {"1.115", ferric.Active, m{"target": "rescue", "rescue_password": 5}, 400, "Expected string for rescue_password", nil},
+		"ramdisk, no truth":       {"1.115", ferric.Manageable, m{"target": "clean", "clean_steps": []m{step}, "disable_ramdisk": "maybe"}, 400, "Invalid disable_ramdisk: Unrecognized value 'maybe'", nil},
+		"no ramdisk for service":  {"1.108", ferric.Active, m{"target": "service", "service_steps": []m{step}, "disable_ramdisk": true}, 202, "", &rpc.ProvisionArgs{Target: "service", DisableRamdisk: true, Steps: []rpc.StepArgs{{Interface: "deploy", Step: "erase_devices"}}}},
+		"the same, early":         {"1.107", ferric.Active, m{"target": "service", "service_steps": []m{step}, "disable_ramdisk": true}, 406, "disable_ramdisk is not acceptable in this API version", nil},
+		"unhold, early and wrong": {"1.84", ferric.Active, m{"target": "unhold"}, 400, "can not be performed", nil},
+		"ordered step":            {"1.115", ferric.Manageable, m{"target": "clean", "clean_steps": []m{{"interface": "deploy", "step": "x", "order": "3", "args": m{}}}}, 202, "", &rpc.ProvisionArgs{Target: "clean", Steps: []rpc.StepArgs{{Interface: "deploy", Step: "x", Order: &three, Args: m{}}}}},
+		"order of a half":         {"1.115", ferric.Manageable, m{"target": "clean", "clean_steps": []m{{"interface": "deploy", "step": "x", "order": 1.5}}}, 400, "order must be an integer", nil},
+		"order that is true":      {"1.115", ferric.Manageable, m{"target": "clean", "clean_steps": []m{{"interface": "deploy", "step": "x", "order": true}}}, 400, "order must be an integer", nil},
+		"priority as text":        {"1.69", ferric.Available, m{"target": "active", "deploy_steps": []m{{"interface": "deploy", "step": "x", "args": m{}, "priority": "80"}}}, 202, "", &rpc.ProvisionArgs{Target: "active", Steps: []rpc.StepArgs{{Interface: "deploy", Step: "x", Args: m{}, Priority: &five}}}},
+		"step, no name":           {"1.115", ferric.Manageable, m{"target": "clean", "clean_steps": []m{{"interface": "deploy", "step": ""}}}, 400, "step must be a name", nil},
+		"step, args no object":    {"1.115", ferric.Manageable, m{"target": "clean", "clean_steps": []m{{"interface": "deploy", "step": "x", "args": 1}}}, 400, "args must be an object", nil},
+		"step, no object":         {"1.115", ferric.Manageable, m{"target": "clean", "clean_steps": []any{"x"}}, 400, "is not of type 'object'", nil},
+		"on children":             {"1.115", ferric.Active, m{"target": "service", "service_steps": []m{{"interface": "power", "step": "reboot", "execute_on_child_nodes": true}}}, 202, "", &rpc.ProvisionArgs{Target: "service", Steps: []rpc.StepArgs{{Interface: "power", Step: "reboot", OnChildren: true}}}},
+		"on one child":            {"1.115", ferric.Active, m{"target": "service", "service_steps": []m{{"interface": "power", "step": "reboot", "execute_on_child_nodes": true, "limit_child_node_execution": []string{nodeID}}}}, 202, "", &rpc.ProvisionArgs{Target: "service", Steps: []rpc.StepArgs{{Interface: "power", Step: "reboot", OnChildren: true, Children: []string{nodeID}}}}},
+		"limited, on none":        {"1.115", ferric.Active, m{"target": "service", "service_steps": []m{{"interface": "power", "step": "reboot", "execute_on_child_nodes": false, "limit_child_node_execution": []string{"x"}}}}, 202, "", &rpc.ProvisionArgs{Target: "service", Steps: []rpc.StepArgs{{Interface: "power", Step: "reboot"}}}},
+		"child, no UUID":          {"1.115", ferric.Active, m{"target": "service", "service_steps": []m{{"interface": "power", "step": "reboot", "execute_on_child_nodes": true, "limit_child_node_execution": []any{"x"}}}}, 400, "Invalid entry detected for execute_on_child_node", nil},
+		"child, a number":         {"1.115", ferric.Active, m{"target": "service", "service_steps": []m{{"interface": "power", "step": "reboot", "execute_on_child_nodes": true, "limit_child_node_execution": []any{5}}}}, 400, "Invalid entry detected for execute_on_child_node", nil},
+		"child, not there":        {"1.115", ferric.Active, m{"target": "service", "service_steps": []m{{"interface": "power", "step": "reboot", "execute_on_child_nodes": true, "limit_child_node_execution": []any{"6d2f4a94-8f0e-4d7c-a5c8-999999999999"}}}}, 404, "could not be found", nil},
+		"children, no truth":      {"1.115", ferric.Active, m{"target": "service", "service_steps": []m{{"interface": "power", "step": "reboot", "execute_on_child_nodes": "yes"}}}, 400, "'yes' is not of type 'boolean'", nil},
+		"children, no list":       {"1.115", ferric.Active, m{"target": "service", "service_steps": []m{{"interface": "power", "step": "reboot", "execute_on_child_nodes": true, "limit_child_node_execution": "x"}}}, 400, "'x' is not of type 'array'", nil},
+		"children for a deploy":   {"1.115", ferric.Available, m{"target": "active", "deploy_steps": []m{{"interface": "deploy", "step": "x", "args": m{}, "priority": 1, "execute_on_child_nodes": true}}}, 400, "('execute_on_child_nodes' was unexpected)", nil},
+		"no such verb":            {"1.115", ferric.Active, m{"target": "launch"}, 400, `The requested action "launch" can not be performed`, nil},
+		"no target":               {"1.115", ferric.Active, m{}, 400, "Missing mandatory parameter: target", nil},
 		"wrong state":             {"1.115", ferric.Active, m{"target": "provide"}, 400, `can not be performed on node "` + nodeID + `" while it is in state "active". Allowed there: rebuild, deleted, undeploy, rescue, service.`, nil},
-		"manage while cleaning":   {"1.115", ferric.Cleaning, m{"target": "manage"}, 400, "wait until the operation under way has ended", nil},
-		"clean while deleting":    {"1.115", ferric.Deleting, m{"target": "clean", "clean_steps": []m{step}}, 400, "wait until the operation under way has ended", nil},
-		"in transition":           {"1.115", ferric.Cleaning, m{"target": "provide"}, 400, "wait until the operation under way has ended", nil},
+		"manage while cleaning":   {"1.115", ferric.Cleaning, m{"target": "manage"}, 409, "is locked by host", nil},
+		"clean while deleting":    {"1.115", ferric.Deleting, m{"target": "clean", "clean_steps": []m{step}}, 409, "is locked by host", nil},
+		"in transition":           {"1.115", ferric.Cleaning, m{"target": "provide"}, 409, "is locked by host", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := f.with(t)
@@ -105,6 +135,70 @@ func TestProvision(t *testing.T) {
 				t.Errorf("text %q, want %q in it", r.text(t), c.text)
 			}
 		})
+	}
+}
+
+// TestVerbsInAllStates compares the API's answer to every verb in every state with the state machine.
+func TestVerbsInAllStates(t *testing.T) {
+	f := newFixture(t)
+	machine := state.New()
+	f.conductor.on(rpc.Provision, func(any) (any, error) { return nil, nil })
+	steps := []m{{"interface": "deploy", "step": "x"}}
+	for target, args := range map[string]m{"active": {}, "deploy": {}, "rebuild": {}, "deleted": {}, "undeploy": {}, "manage": {}, "provide": {}, "inspect": {}, "abort": {},
+		"clean": {"clean_steps": steps}, "adopt": {}, "rescue": {"rescue_password": "pw"}, "unrescue": {}, "unhold": {}, "service": {"service_steps": steps}} {
+		event, ok := state.EventFor(target)
+		if !ok {
+			t.Fatalf("no event for %s", target)
+		}
+		args["target"] = target
+		for _, s := range state.All() {
+			want, text := 400, `The requested action "`+target+`" can not be performed on node "`+nodeID+`" while it is in state "`+string(s)+`".`
+			switch {
+			case state.Transient(s) && !state.Waiting(s):
+				want, text = 409, "Node "+nodeID+" is locked by host host-7"
+			case machine.Can(s, event):
+				want, text = 202, ""
+			}
+			if err := f.store.CreateNode(t.Context(), &ferric.Node{UUID: nodeID, Driver: "ipmi", ProvisionState: s, Conductor: "host-7"}); err != nil {
+				t.Fatal(err)
+			}
+			r := f.do("PUT", "1.115 /v1/nodes/"+nodeID+"/states/provision", args)
+			if r.status != want || want != 202 && !strings.HasPrefix(r.text(t), text) {
+				t.Errorf("%s in %q: %d %s, want %d", target, s, r.status, r.body, want)
+			}
+			if want == 202 && (len(r.body) > 0 || !strings.HasSuffix(r.header.Get("Location"), "/v1/nodes/"+nodeID+"/states")) {
+				t.Errorf("%s in %q: body %q, location %q", target, s, r.body, r.header.Get("Location"))
+			}
+			f.forget(nodeID)
+		}
+	}
+}
+
+// TestVerbsAndVersions tries every verb at the version in which it came, and at the one before.
+func TestVerbsAndVersions(t *testing.T) {
+	f := newFixture(t)
+	f.conductor.on(rpc.Provision, func(any) (any, error) { return nil, nil })
+	steps := []m{{"interface": "deploy", "step": "x"}}
+	for target, c := range map[string]struct {
+		since int
+		state ferric.ProvisionState
+		args  m
+	}{
+		"active": {1, ferric.Available, m{}}, "rebuild": {1, ferric.Active, m{}}, "deleted": {1, ferric.Active, m{}}, "manage": {4, ferric.Enroll, m{}},
+		"provide": {4, ferric.Manageable, m{}}, "inspect": {6, ferric.Manageable, m{}}, "abort": {13, ferric.CleanWait, m{}},
+		"clean": {15, ferric.Manageable, m{"clean_steps": steps}}, "adopt": {17, ferric.Manageable, m{}}, "rescue": {38, ferric.Active, m{"rescue_password": "x"}},
+		"unrescue": {38, ferric.Rescue, m{}}, "deploy": {73, ferric.Available, m{}}, "undeploy": {73, ferric.Active, m{}}, "unhold": {85, ferric.DeployHold, m{}},
+		"service": {87, ferric.Active, m{"service_steps": steps}},
+	} {
+		c.args["target"] = target
+		if err := f.store.CreateNode(t.Context(), &ferric.Node{UUID: nodeID, Driver: "ipmi", ProvisionState: c.state}); err != nil {
+			t.Fatal(err)
+		}
+		f.must(202, "PUT", fmt.Sprintf("1.%d /v1/nodes/%s/states/provision", c.since, nodeID), c.args)
+		if c.since > 1 {
+			f.must(406, "PUT", fmt.Sprintf("1.%d /v1/nodes/%s/states/provision", c.since-1, nodeID), c.args)
+		}
+		f.forget(nodeID)
 	}
 }
 
