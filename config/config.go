@@ -15,6 +15,7 @@ type Config struct {
 	Deploy     Deploy     `toml:"deploy" help:"Deploying and cleaning."`
 	Drivers    Drivers    `toml:"drivers" help:"Hardware types and their interfaces. An enabled list that is empty enables all that the enabled hardware types bring; a default that is empty is the first enabled one in the hardware type's order."`
 	IPMI       IPMI       `toml:"ipmi" help:"The hardware type ipmi."`
+	Console    Console    `toml:"console" help:"Serial consoles of machines of the hardware type ipmi, as TCP ports on the conductor."`
 	Fake       Fake       `toml:"fake" help:"The hardware type fake-hardware: how long its operations pretend to take. A range is drawn from for each operation."`
 	Boot       Boot       `toml:"boot" help:"Services for machines that boot. All of them are off until an interface is named."`
 	Image      Image      `toml:"image" help:"User images: where from, and the cache."`
@@ -51,6 +52,7 @@ func (c *Config) contradictions(report reporter) {
 	c.Drivers.contradictions(report)
 	c.Inspection.contradictions(report)
 	c.Discovery.contradictions(report, c.Drivers.EnabledHardwareTypes)
+	c.Console.contradictions(report)
 }
 
 // reporter takes a problem with a key.

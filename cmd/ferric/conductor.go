@@ -33,12 +33,16 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 		KeepBootTimeout: !cfg.IPMI.DisableBootTimeout, Logger: s.log})
 	s.closers = append(s.closers, func() error { pool.Close(); return nil })
 
+	consoles := &ipmi.Console{Pool: pool, Opts: ipmi.ConsoleOptions{Address: cfg.Console.Address, Public: cfg.Console.PublicAddress,
+		FirstPort: cfg.Console.FirstPort, LastPort: cfg.Console.LastPort, Idle: cfg.Console.TerminalTimeout}}
+	s.closers = append(s.closers, func() error { consoles.Close(); return nil })
+
 	pictures, err := newImages(cfg, s.log)
 	if err != nil {
 		return err
 	}
 	s.closers = append(s.closers, pictures.Close)
-	p := parts{bmcs: pool, images: pictures, configDrives: s.store, states: s.store, log: s.log}
+	p := parts{bmcs: pool, consoles: consoles, images: pictures, configDrives: s.store, states: s.store, log: s.log}
 	apiURL := cfg.Agent.ExternalCallbackURL
 	if cfg.HasRole("boot") && cfg.Boot.Interface != "" {
 		b, err := s.setUpBoot(ctx, rest, pictures)

@@ -37,7 +37,8 @@ func hardwareTypes() []driver.HardwareType {
 		{Name: "ipmi", Supports: with(map[ferric.InterfaceKind][]string{
 			ferric.KindPower: {"ipmitool"}, ferric.KindManagement: {"ipmitool", "noop"}, ferric.KindVendor: {"ipmitool"},
 			ferric.KindBoot: {"ipxe", "pxe"}, ferric.KindDeploy: {"direct"}, ferric.KindInspect: {"agent", "no-inspect"},
-			ferric.KindRescue: {"no-rescue", "agent"},
+			ferric.KindConsole: {"ipmitool-socat"},
+			ferric.KindRescue:  {"no-rescue", "agent"},
 		})},
 		{Name: "fake-hardware", Supports: with(map[ferric.InterfaceKind][]string{
 			ferric.KindPower: {"fake"}, ferric.KindManagement: {"fake", "noop"}, ferric.KindBoot: {"fake", "ipxe", "pxe"},
@@ -51,6 +52,7 @@ func hardwareTypes() []driver.HardwareType {
 // parts are what implementations are made of.
 type parts struct {
 	bmcs         *ipmi.Pool
+	consoles     *ipmi.Console
 	images       *images
 	configDrives agentdriver.ConfigDrives
 	publisher    netboot.Publisher // nil while the boot services are off
@@ -66,7 +68,7 @@ func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[s
 	}
 	all := map[ferric.InterfaceKind]map[string]driver.Interface{
 		ferric.KindBIOS:       {"no-bios": noop.Absent{Kind: ferric.KindBIOS}},
-		ferric.KindConsole:    {"no-console": noop.Absent{Kind: ferric.KindConsole}},
+		ferric.KindConsole:    {"no-console": noop.Absent{Kind: ferric.KindConsole}, "ipmitool-socat": p.consoles},
 		ferric.KindFirmware:   {"no-firmware": noop.Absent{Kind: ferric.KindFirmware}},
 		ferric.KindRAID:       {"no-raid": noop.Absent{Kind: ferric.KindRAID}},
 		ferric.KindRescue:     {"agent": agentdriver.Rescue{}, "no-rescue": noop.Absent{Kind: ferric.KindRescue}},

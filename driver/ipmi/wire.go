@@ -13,6 +13,7 @@ import (
 // Payload types of RMCP+ packets (table 13-16).
 const (
 	payloadIPMI         = 0x00
+	payloadSOL          = 0x01
 	payloadOpenRequest  = 0x10
 	payloadOpenResponse = 0x11
 	payloadRAKP1        = 0x12
@@ -87,12 +88,17 @@ type keys struct {
 	block        cipher.Block // AES-128 with the first half of K2
 }
 
-// seal makes an authenticated, encrypted packet of a session (13.28.4, 13.29).
+// seal makes an authenticated, encrypted packet of a session with an IPMI message.
 func (k *keys) seal(sessionID, sequence uint32, plain []byte) []byte {
+	return k.sealAs(payloadIPMI, sessionID, sequence, plain)
+}
+
+// sealAs is seal for any payload (13.28.4, 13.29).
+func (k *keys) sealAs(payloadType byte, sessionID, sequence uint32, plain []byte) []byte {
 	pad := (aes.BlockSize - (len(plain)+1)%aes.BlockSize) % aes.BlockSize
 	cryptLen := len(plain) + pad + 1
 	raw := make([]byte, 0, payloadOffset+aes.BlockSize+cryptLen+4+2+k.integrityLen)
-	raw = appendHeader(raw, payloadIPMI|flagEncrypted|flagAuthenticated, sessionID, sequence, aes.BlockSize+cryptLen)
+	raw = appendHeader(raw, payloadType|flagEncrypted|flagAuthenticated, sessionID, sequence, aes.BlockSize+cryptLen)
 	var iv [aes.BlockSize]byte
 	rand.Read(iv[:]) // never fails (crypto/rand)
 	raw = append(raw, iv[:]...)
@@ -118,14 +124,18 @@ func (k *keys) code(data []byte) []byte {
 	return mac.Sum(nil)[:k.integrityLen]
 }
 
-// open verifies and decrypts a packet of the session with our id sessionID. Nothing of the packet is used
-// before its integrity code was found right.
+// open verifies and decrypts an IPMI message of the session with our id sessionID.
 func (k *keys) open(raw []byte, sessionID uint32) (sequence uint32, plain []byte, err error) {
+	return k.openAs(payloadIPMI, raw, sessionID)
+}
+
+// openAs is open for any payload. Nothing of the packet is used before its integrity code was found right.
+func (k *keys) openAs(payloadType byte, raw []byte, sessionID uint32) (sequence uint32, plain []byte, err error) {
 	p, err := parsePacket(raw)
 	if err != nil {
 		return 0, nil, err
 	}
-	if p.payloadType != payloadIPMI || p.sessionID != sessionID || !p.authenticated || !p.encrypted {
+	if p.payloadType != payloadType || p.sessionID != sessionID || !p.authenticated || !p.encrypted {
 		return 0, nil, errNotOurs
 	}
 	end := len(raw) - k.integrityLen // of what the code covers
