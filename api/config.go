@@ -39,6 +39,9 @@ type Config struct {
 	MaxBodyInspection int64 // bytes, for continue_inspection (logs)
 	MaxDepth          int   // nesting of JSON bodies
 
+	// LockedTries is how often a request waits for LockedInterval until a node on which somebody works can take it. 0: it does not wait.
+	LockedTries    int
+	LockedInterval time.Duration
 	// RequestTimeout bounds one request, calls to conductors included.
 	RequestTimeout time.Duration
 	// ConductorAlive is how old a conductor's last sign of life may be.

@@ -3,6 +3,7 @@ package api
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"ferric"
 	"ferric/rpc"
@@ -69,7 +70,7 @@ func (a *API) setProvision(rq *request) (any, error) {
 	if (target == "active" || target == "rebuild") && n.Maintenance { // the other verbs are the conductor's to refuse
 		return nil, invalid("The provisioning operation can't be performed on node %s because it's in maintenance mode.", n.UUID)
 	}
-	if err := a.actionable(n, target); err != nil {
+	if n, err = a.whenActionable(rq, n, target); err != nil {
 		return nil, err
 	}
 	req, err := a.provisionRequest(rq, n, v)
@@ -96,6 +97,26 @@ func (a *API) actionable(n *ferric.Node, target string) error {
 		return locked(n)
 	}
 	return a.machine.RefuseTarget(clip(target), n.UUID, n.ProvisionState)
+}
+
+// whenActionable is actionable that gives a locked node a short time to become free, as a client would that tries again. It returns the node as it is
+// then.
+func (a *API) whenActionable(rq *request, n *ferric.Node, target string) (*ferric.Node, error) {
+	err := a.actionable(n, target)
+	for try := 0; try < a.config.LockedTries && ferric.IsCode(err, ferric.CodeLocked); try++ {
+		pause := time.NewTimer(a.config.LockedInterval)
+		select {
+		case <-pause.C:
+		case <-rq.Context().Done():
+			pause.Stop()
+			return n, err
+		}
+		if n, err = a.node(rq); err != nil {
+			return nil, err
+		}
+		err = a.actionable(n, target)
+	}
+	return n, err
 }
 
 // requireOwnSteps asks what else is needed to run steps that come with the request.

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ferric"
+	"ferric/api"
 	"ferric/rpc"
 	"ferric/state"
 )
@@ -246,4 +248,45 @@ func TestPower(t *testing.T) {
 		}
 	}
 	f.must(202, "PUT", "1.26 /v1/nodes/one/states/power", m{"target": "rebooting"})
+}
+
+// busyStore shows nodes as worked on until they have been read a few times.
+type busyStore struct {
+	api.Store
+	reads, busy int
+}
+
+func (s *busyStore) NodeByIdent(ctx context.Context, ident string) (*ferric.Node, error) {
+	n, err := s.Store.NodeByIdent(ctx, ident)
+	if s.reads++; err == nil && s.reads <= s.busy {
+		n.Reservation, n.ProvisionState, n.TargetProvisionState = "host-9", ferric.Verifying, ferric.Manageable
+	}
+	return n, err
+}
+
+// TestProvisionWaits: a request waits a short time for a node that somebody works on.
+func TestProvisionWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		target              string
+		busy, status, reads int
+	}{
+		"it becomes free":      {"manage", 3, 202, 4},
+		"it does not":          {"manage", 10, 409, 4},
+		"it is free":           {"manage", 0, 202, 1},
+		"not in any state now": {"active", 2, 400, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			busy := &busyStore{}
+			f := newFixture(t, func(config *api.Config, deps *api.Deps) {
+				config.LockedTries, config.LockedInterval = 3, time.Millisecond
+				busy.Store, deps.Store = deps.Store, busy
+			})
+			id := f.node(nil)
+			busy.reads, busy.busy = 0, c.busy
+			f.must(c.status, "PUT", "/v1/nodes/"+id+"/states/provision", m{"target": c.target})
+			if busy.reads != c.reads {
+				t.Errorf("the node was read %d times, want %d", busy.reads, c.reads)
+			}
+		})
+	}
 }

@@ -28,6 +28,7 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 	conf.DefaultResourceClass, conf.DefaultConductorGroup = a.DefaultResourceClass, a.DefaultConductorGroup
 	conf.AgentHeartbeatTimeout = s.cfg.Agent.HeartbeatTimeout
 	conf.PermittedImageFormats, conf.FerricVersion = s.cfg.Image.PermittedImageFormats, version()
+	conf.LockedTries, conf.LockedInterval = s.cfg.Conductor.NodeLockedRetryAttempts, s.cfg.Conductor.NodeLockedRetryInterval
 	conf.ProjectAdminCanManageOwnNodes = a.ProjectAdminCanManageOwnNodes
 	if a.RBACServiceRoleElevatedAccess {
 		conf.ElevatedServiceProject = a.RBACServiceProjectName
