@@ -35,7 +35,7 @@ func (s *Store) LeaseByAddress(ctx context.Context, address string) (*ferric.DHC
 
 func (s *Store) dhcpLease(ctx context.Context, column, value string) (l *ferric.DHCPLease, err error) {
 	err = s.get(ctx, "read DHCP lease", func(ctx context.Context, q querier) error {
-		l, err = dhcpTable.one(ctx, s, q, "WHERE "+column+" = $1", clean(value))
+		l, err = dhcpTable.one(ctx, s, q, "WHERE "+column+" = $1 AND "+column+" <> ''", clean(value))
 		if missing(err) {
 			return ferric.Errorf(ferric.CodeNotFound, "No DHCP lease for %s could be found.", value)
 		}

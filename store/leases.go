@@ -87,7 +87,7 @@ func (s *Store) ReleaseOwner(ctx context.Context, owner string) (int, error) {
 	}
 	freed := 0
 	err := s.write(ctx, "free the leases of host "+owner, func(ctx context.Context, t *tx) (err error) {
-		freed, err = affected(t.ExecContext(ctx, "UPDATE nodes SET reservation = '', lease_until = 0 WHERE reservation = $1", clean(owner)))
+		freed, err = affected(t.ExecContext(ctx, "UPDATE nodes SET reservation = '', lease_until = 0 WHERE reservation = $1 AND reservation <> ''", clean(owner)))
 		return err
 	})
 	return freed, err

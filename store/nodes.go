@@ -138,7 +138,7 @@ func (s *Store) nodeByIdent(ctx context.Context, q querier, from table[nodeRow],
 		n, err = from.one(ctx, s, q, "WHERE uuid = $1", clean(strings.ToLower(ident)))
 	}
 	if missing(err) {
-		n, err = from.one(ctx, s, q, "WHERE name = $1", clean(ident))
+		n, err = from.one(ctx, s, q, "WHERE name = $1 AND name <> ''", clean(ident))
 	}
 	if missing(err) {
 		return nil, nodeNotFound(ident)
@@ -279,6 +279,9 @@ func nodeFilter(f ferric.NodeFilter, now time.Time) *filter {
 	}
 	if f.ConductorGroup != nil {
 		w.and("conductor_group = ?", clean(*f.ConductorGroup))
+		if *f.ConductorGroup != "" {
+			w.and("conductor_group <> ''")
+		}
 	}
 	w.equal("owner", f.Owner)
 	w.equal("lessee", f.Lessee)

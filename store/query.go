@@ -36,7 +36,7 @@ func (f *filter) and(condition string, args ...any) {
 // equal adds column = value, unless the value is empty.
 func (f *filter) equal(column, value string) {
 	if value != "" {
-		f.and(column+" = ?", clean(value))
+		f.and(column+" = ? AND "+column+" <> ''", clean(value)) // the second half tells the planner that indexes without '' will do
 	}
 }
 
@@ -54,6 +54,10 @@ func in[S ~string](f *filter, column string, values []S) {
 	}
 	if len(values) > maxList {
 		f.err = ferric.Errorf(ferric.CodeInvalid, "%d values for %s: at most %d are allowed", len(values), column, maxList)
+		return
+	}
+	if len(values) == 1 {
+		f.equal(column, string(values[0]))
 		return
 	}
 	args := make([]any, len(values))
