@@ -196,8 +196,8 @@ func (a *API) dispatch(w *answer, rq *request, t *table, auth Authenticator, age
 	if rq.rawBody, err = readBody(rq.Request, limit, a.config.MaxDepth); err != nil {
 		return err
 	}
-	if strings.HasPrefix(path, "/ferric/") {
-		rq.version = maxVersion // Ferric's own part has no microversions
+	if path == "/" || strings.HasPrefix(path, "/ferric/") {
+		rq.version = maxVersion // the root and Ferric's own part have no microversions
 	} else if rq.version, err = negotiate(rq.Header, w.Header()); err != nil {
 		return err
 	}

@@ -180,6 +180,15 @@ func argIdent(name string, v any) (any, error) {
 	return s, nil
 }
 
+// argName takes a logical name.
+func argName(name string, v any) (any, error) {
+	s, ok := v.(string)
+	if !ok || !isName(s) {
+		return nil, invalid("Expected name for %s: %s", name, clip(plain(v)))
+	}
+	return s, nil
+}
+
 // argList takes a comma-separated list; the items are in lower case and each is there once.
 func argList(name string, v any) (any, error) {
 	if list, ok := v.([]any); ok {

@@ -101,6 +101,9 @@ func noConductor(host string) error {
 }
 
 func (a *API) showConductor(rq *request) (any, error) {
+	if _, err := argName("hostname", rq.vars["conductor"]); err != nil {
+		return nil, err
+	}
 	var fields []string
 	if rq.args.has("fields") {
 		fields = rq.args.list("fields")

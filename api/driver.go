@@ -108,7 +108,7 @@ func (a *API) listDrivers(rq *request) (any, error) {
 		return nil, invalid("Can not specify ?detail=True and fields in the same request.")
 	}
 	kind := rq.args.str("type")
-	if kind != "" && kind != "classic" && kind != "dynamic" {
+	if rq.args.has("type") && kind != "classic" && kind != "dynamic" {
 		return nil, invalid(`"type" filter must be one of "classic" or "dynamic", if specified.`)
 	}
 	list := []map[string]any{}

@@ -90,7 +90,7 @@ func (a *API) routes() []route {
 			args: []arg{{name: "fields", parse: argList, since: 77, quiet: true}}, handle: a.showDriver},
 		{method: get, path: "/v1/drivers/{driver}/properties", policy: "baremetal:driver:get_properties", handle: a.showDriverProperties},
 
-		{method: get, path: "/v1/conductors", since: 49, policy: "baremetal:conductor:get", args: []arg{{name: "marker", parse: argString},
+		{method: get, path: "/v1/conductors", since: 49, policy: "baremetal:conductor:get", args: []arg{{name: "marker", parse: argName},
 			{name: "limit", parse: argInt}, {name: "sort_key", parse: argString}, {name: "sort_dir", parse: argString}, fields, detail},
 			handle: a.listConductors},
 		{method: get, path: "/v1/conductors/{conductor}", since: 49, policy: "baremetal:conductor:get", args: []arg{fields},

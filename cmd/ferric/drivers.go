@@ -29,7 +29,13 @@ func hardwareTypes() []driver.HardwareType {
 			all[kind] = names
 		}
 		for kind, names := range own {
-			all[kind] = append(slices.Clone(names), all[kind]...)
+			names = slices.Clone(names)
+			for _, name := range all[kind] {
+				if !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+			}
+			all[kind] = names
 		}
 		return all
 	}
@@ -41,7 +47,7 @@ func hardwareTypes() []driver.HardwareType {
 			ferric.KindRescue:  {"no-rescue", "agent"},
 		})},
 		{Name: "fake-hardware", Supports: with(map[ferric.InterfaceKind][]string{
-			ferric.KindPower: {"fake"}, ferric.KindManagement: {"fake", "noop"}, ferric.KindBoot: {"fake", "ipxe", "pxe"},
+			ferric.KindPower: {"fake"}, ferric.KindManagement: {"fake"}, ferric.KindBoot: {"fake", "ipxe", "pxe"},
 			ferric.KindDeploy: {"fake", "direct"}, ferric.KindInspect: {"fake", "no-inspect"}, ferric.KindStorage: {"noop", "fake"},
 			ferric.KindBIOS: {"fake"}, ferric.KindConsole: {"fake"}, ferric.KindFirmware: {"fake"}, ferric.KindRAID: {"fake"}, ferric.KindVendor: {"fake"},
 			ferric.KindRescue: {"fake", "agent"},

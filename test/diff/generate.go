@@ -133,6 +133,12 @@ func generated(s api.Surface) []scenario {
 			world(t, s)
 			for _, r := range groups[name] {
 				playRoute(t, r)
+				if r.Method == "DELETE" && strings.HasSuffix(r.Path, "}") || strings.HasSuffix(r.Path, "/provision") {
+					if err := t.clear(); err != nil {
+						t.report.add(t.name, request{method: r.Method, path: r.Path}, err.Error())
+					}
+					world(t, s)
+				}
 			}
 		}})
 	}
@@ -296,6 +302,7 @@ var samples = map[string]any{
 	"extra": m{"k": []any{1, "two", nil, m{"three": 3.5}}}, "properties": m{"cpus": 4, "capabilities": "boot_mode:uefi"},
 	"driver_info": m{"fake_password": "secret", "address": "1.2.3.4"}, "instance_info": m{"image_source": "http://127.0.0.1/x", "capabilities": m{"a": "b"}},
 	"network_interface": "noop", "storage_interface": "noop", "maintenance": true, "protected": true, "retired": true, "automated_clean": false,
+	"secure_boot": true, "boot_mode": "uefi", "console_enabled": true,
 	"driver": "fake-hardware", "conductor_group": "", "resource_class": "Big_1", "network_data": m{}, "traits": []any{"CUSTOM_A"},
 	"local_link_connection": m{"switch_id": "0A:1b:2C:3d:4e:5f", "port_id": "eth1", "switch_info": "sw"}, "pxe_enabled": false, "is_smartnic": true,
 	"node.is_smartnic": true, "internal_info": m{}, "mode": "802.3ad", "standalone_ports_supported": false, "steps": []any{step()},
@@ -317,9 +324,8 @@ func playRoute(t *talk, r api.RouteInfo) {
 	}
 	settled(t, r.Method, path+"/nonsense", nil)
 	if strings.Contains(r.Path, "{") {
-		for name, bad := range map[string]string{"missing": nobody, "no name": "bad!name", "name": "alpha", "missing name": "nobody", "long": strings.Repeat("x", 300)} {
-			_ = name
-			settled(t, r.Method, strings.Replace(r.Path, r.Path[strings.Index(r.Path, "{"):strings.Index(r.Path, "}")+1], bad, 1), goodBody(r))
+		for _, bad := range []string{nobody, "bad!name", "alpha", "nobody", strings.Repeat("x", 300)} {
+			settled(t, r.Method, expand(strings.Replace(r.Path, r.Path[strings.Index(r.Path, "{"):strings.Index(r.Path, "}")+1], bad, 1)), goodBody(r))
 		}
 	}
 	for _, other := range []string{"GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"} {
@@ -391,5 +397,5 @@ func expand(path string) string {
 	return strings.NewReplacer("{node}", nodeID, "{port}", portID, "{portgroup}", groupID, "{chassis}", chassisID, "{connector}", connID,
 		"{target}", targetID, "{template}", templID, "{deploy_template}", templID, "{allocation}", allocID, "{driver}", "fake-hardware",
 		"{conductor}", "127.0.0.1", "{trait}", "CUSTOM_A", "{vif}", nobody, "{event}", nobody, "{setting}", "virtualization",
-		"{component}", "system", "{indicator}", "led", "{ident}", "x").Replace(path)
+		"{component}", "system", "{indicator}", "led", "{method}", "first_method", "{volume}", connID).Replace(path)
 }
