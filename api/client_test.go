@@ -123,7 +123,7 @@ func TestStockClient(t *testing.T) {
 	c := newStockClient(t, f.server.URL)
 
 	node := c.object("node", "create", "--driver", "fake-hardware", "--name", "metal-1", "--driver-info", "ipmi_password=pw",
-		"--property", "cpus=4", "--resource-class", "big", "--network-data", `{"links": []}`, "--extra", "a=b")
+		"--property", "cpus=4", "--resource-class", "big", "--network-data", `{"links": [], "networks": [], "services": []}`, "--extra", "a=b")
 	id := node["uuid"].(string)
 	for k, want := range (m{"name": "metal-1", "driver": "fake-hardware", "provision_state": "enroll", "resource_class": "big", "maintenance": false,
 		"power_state": nil, "created_at": "2026-11-22T10:11:12+00:00"}) {

@@ -33,7 +33,7 @@ func goldenFixture(t *testing.T) *fixture {
 		"driver_info":   m{"ipmi_address": "192.0.2.1", "ipmi_password": "secret", "nested": m{"auth_token": "secret"}},
 		"properties":    m{"capabilities": "boot_mode:uefi", "memory_mb": 4096},
 		"instance_info": m{"image_source": "http://192.0.2.2/image.qcow2", "image_url": "http://192.0.2.2/temp-secret", "configdrive": "secret"},
-		"description":   "A <node> & its \"quotes\"", "network_data": m{"links": []any{m{"id": "eth0"}}}})
+		"description":   "A <node> & its \"quotes\"", "network_data": m{"links": []any{m{"id": "eth0", "type": "phy", "ethernet_mac_address": "52:54:00:00:00:01"}}, "networks": []any{}, "services": []any{}}})
 	f.must(201, "POST", "/v1/ports", m{"uuid": portID, "node_uuid": nodeID, "address": "52:54:00:AA:BB:CC", "name": "port-1",
 		"physical_network": "physnet1", "local_link_connection": m{"switch_id": "0A:1b:2c:3d:4e:5f", "port_id": "Ethernet3/1"}})
 	f.must(204, "PUT", "/v1/nodes/metal-1/traits", m{"traits": []string{"HW_CPU_X86_VMX", "CUSTOM_TRAIT1"}})

@@ -265,59 +265,6 @@ func driverName(where, name string, v any) (any, error) {
 	return aString(255)(where, name, s)
 }
 
-// networkData takes OpenStack's network metadata: lists of links, networks and services that refer to each other.
-func networkData(where, name string, v any) (any, error) {
-	v, err := anObject(where, name, v)
-	if err != nil || v == nil {
-		return nil, err
-	}
-	known := map[string]string{"links": "id", "networks": "id", "services": "type"}
-	linkIDs := map[any]bool{}
-	object := v.(map[string]any)
-	for _, key := range append([]string{"links"}, sortedKeys(object)...) {
-		id, ok := known[key]
-		if !ok {
-			return nil, invalid("Invalid network_data: Additional properties are not allowed (%s was unexpected) ", repr(clip(key)))
-		}
-		list, ok := object[key].([]any)
-		if !ok && object[key] != nil {
-			return nil, invalid("Invalid network_data: %s is not of type 'array' ", key)
-		}
-		for i, item := range list {
-			entry, ok := item.(map[string]any)
-			if !ok {
-				return nil, invalid("Invalid network_data: %s[%d] is not of type 'object' ", key, i)
-			}
-			if s, ok := entry[id].(string); !ok || s == "" {
-				return nil, invalid("Invalid network_data: %s[%d]: '%s' is a required property ", key, i, id)
-			}
-			switch key {
-			case "links":
-				linkIDs[entry["id"]] = true
-			case "networks":
-				if !linkIDs[entry["link"]] {
-					return nil, invalid("Invalid network_data: networks[%d]: link %s is not among the links ", i, clip(repr(entry["link"])))
-				}
-			}
-		}
-	}
-	return v, nil
-}
-
-// wholeNetworkData refuses what a patch may not put in the place of network data: it takes away or brings a whole document.
-func wholeNetworkData(v any) error {
-	object, ok := v.(map[string]any)
-	if !ok {
-		return invalid("Invalid network_data: %s is not of type 'object' ", clip(repr(v)))
-	}
-	for _, key := range []string{"links", "networks", "services"} {
-		if _, given := object[key]; !given {
-			return invalid("Invalid network_data: '%s' is a required property ", key)
-		}
-	}
-	return nil
-}
-
 // updatable refuses a patch in the states in which a node changes by itself.
 func updatable(n *ferric.Node, ident string, version int, ops patch) error {
 	if n.Maintenance && len(ops) == 1 && ops[0].Op == "remove" && ops[0].Path == "/instance_uuid" {

@@ -144,6 +144,9 @@ func (a *API) nodeList(rq *request, path string, detail bool) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if rq.args.has("driver") && rq.args.str("driver") == "" {
+		return a.nodes.list(rq, path, nil, page, s), nil // no node is without a driver
+	}
 	var filter ferric.NodeFilter
 	for _, f := range nodeFilters() {
 		if rq.args.has(f.name) && f.apply != nil {

@@ -261,7 +261,14 @@ func (a *API) addTrait(rq *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if body, _ := rq.doc.(map[string]any); !rq.noBody && len(body) > 0 {
+	body, ok := rq.doc.(map[string]any)
+	if !ok && !rq.noBody {
+		return nil, invalid("Schema error for body: %s is not of type 'object'", clip(repr(rq.doc)))
+	}
+	for _, name := range sortedKeys(body) {
+		if name != "traits" {
+			return nil, invalid("Schema error for body: Additional properties are not allowed (%s was unexpected)", repr(clip(name)))
+		}
 		return nil, invalid("No body should be provided when adding a trait")
 	}
 	if err := a.changeTraits(rq, func(n *ferric.Node) error { n.Traits = append(n.Traits, t); return nil }); err != nil {

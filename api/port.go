@@ -57,7 +57,7 @@ func (a *API) filterPorts(rq *request, f *ferric.PortFilter) (some bool, err err
 		}
 	}
 	exclusive := 0
-	for _, given := range []bool{node != "", rq.args.has("portgroup"), rq.args.has("shard")} {
+	for _, given := range []bool{node != "", rq.args.has("portgroup"), len(rq.args.list("shard")) > 0} {
 		if given {
 			exclusive++
 		}
@@ -271,6 +271,10 @@ func (a *API) patchPort(rq *request) (any, error) {
 		now, changed, err := a.ports.apply(ops, p)
 		if err != nil {
 			return nil, err
+		}
+		if len(changed) == 0 {
+			rq.header.Set("Etag", etag(p.Version))
+			return a.ports.object(rq, p), nil
 		}
 		if err := a.portChange(rq, p, now, changed); err != nil {
 			return nil, err

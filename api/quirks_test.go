@@ -117,7 +117,7 @@ func TestErrors(t *testing.T) {
 		"patch in transition":         {"PATCH", "/v1/nodes/busy", []m{{"op": "add", "path": "/extra/x", "value": 1}}, 409, "can not be updated while a state transition is in progress."},
 		"trait not allowed":           {"PUT", "/v1/nodes/one/traits", m{"traits": []string{"nope"}}, 400, "Schema error for trait"},
 		"no traits":                   {"PUT", "/v1/nodes/one/traits", m{}, 400, "A single node trait may be added"},
-		"trait with a body":           {"PUT", "/v1/nodes/one/traits/CUSTOM_X", m{"x": 1}, 400, "No body should be provided when adding a trait"},
+		"trait with a body":           {"PUT", "/v1/nodes/one/traits/CUSTOM_X", m{"x": 1}, 400, "Additional properties are not allowed ('x' was unexpected)"},
 		"remove a trait not there":    {"DELETE", "/v1/nodes/one/traits/CUSTOM_X", nil, 404, "doesn't have a trait 'CUSTOM_X'"},
 		"vif without id":              {"POST", "/v1/nodes/one/vifs", m{}, 400, "Schema error for vif: 'id' is a required property"},
 		"vif with two targets":        {"POST", "/v1/nodes/one/vifs", m{"id": "v", "port_uuid": one, "portgroup_uuid": one}, 400, "Cannot specify both port_uuid and portgroup_uuid"},

@@ -92,7 +92,7 @@ func (c *Conductor) beginDiscovery(ctx context.Context, id string, who rpc.Calle
 func (c *Conductor) discoverProgram() *program {
 	return &program{kind: "discover",
 		endsWell: func(_ *flow.Operation, n *ferric.Node) error {
-			n.InspectionFinishedAt = time.Now().UTC()
+			n.InspectionStartedAt, n.InspectionFinishedAt = time.Time{}, time.Now().UTC()
 			return nil
 		},
 		own: map[string]stepCode{

@@ -48,7 +48,7 @@ func (c *Conductor) inspectProgram() *program {
 	}
 	return &program{kind: "inspect", done: state.Done,
 		endsWell: func(_ *flow.Operation, n *ferric.Node) error {
-			n.InspectionFinishedAt = time.Now().UTC()
+			n.InspectionStartedAt, n.InspectionFinishedAt = time.Time{}, time.Now().UTC()
 			return nil
 		},
 		own: map[string]stepCode{

@@ -73,7 +73,7 @@ func TestLifeWithAgent(t *testing.T) {
 	b.verb(id, "inspect")
 	n = b.reaches(id, ferric.Manageable)
 	same(t, "history of the inspection", []string{"boots the ramdisk", "off"}, m.history())
-	if !n.InspectionFinishedAt.After(n.InspectionStartedAt) || n.InspectionStartedAt.IsZero() {
+	if n.InspectionFinishedAt.IsZero() || !n.InspectionStartedAt.IsZero() {
 		t.Errorf("inspected from %v to %v", n.InspectionStartedAt, n.InspectionFinishedAt)
 	}
 	same(t, "properties", map[string]any{"cpu_arch": "x86_64", "cpus": "4", "memory_mb": "4096", "local_gb": "19", "vendor": "lab",
