@@ -245,3 +245,47 @@ func TestConsoleTroubles(t *testing.T) {
 		t.Errorf("a silent BMC: %v", err)
 	}
 }
+
+// TestConsoleOfASimulator holds a conversation over OpenIPMI's serial over LAN.
+func TestConsoleOfASimulator(t *testing.T) {
+	s := startSimulator(t)
+	pool := newPool(t, ipmi.Options{})
+	first := freePorts(t, 1)
+	c := &ipmi.Console{Pool: pool, Opts: ipmi.ConsoleOptions{Address: "127.0.0.1", FirstPort: first, LastPort: first}}
+	defer c.Close()
+	task := &driver.Task{Machine: &driver.Machine{Node: &ferric.Node{UUID: "1be26c0b-03f2-4d2e-ae87-c02d7f33c121", DriverInfo: map[string]any{
+		"ipmi_address": "127.0.0.1", "ipmi_port": float64(s.port), "ipmi_username": "admin", "ipmi_password": password}}}}
+	task.Mutate = func(_ context.Context, change flow.Mutate) error { return change(task.Node) }
+	if err := c.StartConsole(t.Context(), task); err != nil {
+		t.Fatal(err)
+	}
+	machines := make(chan net.Conn, 1)
+	go func() {
+		if machine, err := s.serial.Accept(); err == nil {
+			machines <- machine
+		}
+	}()
+	var machine net.Conn
+	for range 2 { // the second client comes when the first has gone
+		conn := client(t, c, task.Machine)
+		if machine == nil {
+			machine = <-machines
+			defer machine.Close()
+		}
+		machine.SetDeadline(time.Now().Add(30 * time.Second))
+		long := strings.Repeat("Booting from the network ... ", 100)
+		got := make([]byte, len(long))
+		io.WriteString(conn, long[:500]) // the simulator drops what a machine says before the session has begun
+		if _, err := io.ReadFull(machine, got[:500]); err != nil || string(got[:500]) != long[:500] {
+			t.Fatalf("the machine got %.80q, %v", got, err)
+		}
+		go io.WriteString(machine, long)
+		if _, err := io.ReadFull(conn, got); err != nil || string(got) != long {
+			t.Fatalf("read %.80q, %v", got, err)
+		}
+		conn.Close()
+		for pool.Stats().Sessions > 1 { // the one of its commands stays
+			time.Sleep(time.Millisecond)
+		}
+	}
+}

@@ -55,6 +55,8 @@ const cpuRecord = `0x00 0x00 0x51 0x01 0x33 0x20 0x00 0x01 0x03 0x01 0x7f 0x68 0
 type simulator struct {
 	dir  string
 	port uint16
+	// serial accepts the connection that the simulator makes for serial over LAN.
+	serial net.Listener
 }
 
 func startSimulator(t *testing.T) simulator {
@@ -64,7 +66,12 @@ func startSimulator(t *testing.T) simulator {
 		t.Skip("ipmi_sim (Debian package openipmi) is not installed: the client is not proven against foreign code")
 	}
 	dir := t.TempDir()
-	s := simulator{dir: dir, port: freePort(t)}
+	serial, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { serial.Close() })
+	s := simulator{dir: dir, port: freePort(t), serial: serial}
 	lan := fmt.Sprintf(`name "lab"
 set_working_mc 0x20
   startlan 1
@@ -74,9 +81,10 @@ set_working_mc 0x20
     guid a123456789abcdefa123456789abcd01
   endlan
   chassis_control "%s/chassis_control"
+  sol "tcp:127.0.0.1:%d" 115200
   user 2 true "admin" "%s" admin 10 none md2 md5 straight
   user 3 true "oper" "pw" operator 10 none md2 md5 straight
-`, s.port, dir, password)
+`, s.port, dir, serial.Addr().(*net.TCPAddr).Port, password)
 	emu := `mc_setbmc 0x20
 mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr
 sel_enable 0x20 1000 0x0a
