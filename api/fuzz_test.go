@@ -34,7 +34,15 @@ func FuzzRequest(f *testing.F) {
 		{2, "/v1/continue_inspection", `{"inventory":{"interfaces":[{"mac_address":"00:11:22:33:44:55"}],"disks":[{"wwn":[null,"a"]}]},"x":1}`, "1.84"},
 		{3, "/v1/ports/" + portID, `[{"op":"replace","path":"/address","value":"00:11:22:33:44:57"}]`, "1.115"},
 		{0, "/v1/drivers?type=dynamic&detail=1", "", "1.30"}, {0, "/v1/conductors?sort_key=hostname&marker=host-1&fields=alive", "", "1.49"},
-		{0, "/ferric/v1/operations/" + opID, "", ""}, {0, "/ferric/v1/nodes/one/operations?limit=1", "", ""}, {0, "/v1/nodes/%00", "", "1.115"},
+		{0, "/v1/nodes/one/bios?fields=name,links,value&detail=0", "", "1.74"}, {0, "/v1/nodes/one/bios/A~b", "", "1.40"},
+		{0, "/v1/nodes/one/firmware?fields=vendor,created_at", "", "1.115"}, {1, "/v1/nodes/one/states/raid", `{"logical_disks":[{"size_gb":"MAX","raid_level":"1"}]}`, "1.12"},
+		{1, "/v1/nodes/one/states/console", `{"enabled":"on"}`, "1.5"}, {1, "/v1/nodes/one/states/boot_mode", `{"target":"uefi"}`, "1.76"},
+		{1, "/v1/nodes/one/states/secure_boot", `{"target":0}`, "1.76"}, {0, "/v1/nodes/one/management/indicators", "", "1.63"},
+		{1, "/v1/nodes/one/management/indicators/led@system", `{"state":"ON"}`, "1.63"}, {4, "/v1/nodes/one/vmedia?device_types=cdrom,disk", "", "1.89"},
+		{2, "/v1/nodes/one/vmedia", `{"device_type":"cdrom","image_url":"http://[::1]/x","image_download_source":"http"}`, "1.93"},
+		{2, "/v1/nodes/one/vendor_passthru?method=x", `{"a":[1]}`, "1.5"}, {3, "/v1/nodes/one/vendor_passthru/send_raw", `[]`, "1.5"},
+		{0, "/v1/drivers/ipmi/vendor_passthru/methods", "", "1.5"}, {1, "/v1/drivers/ipmi/vendor_passthru?method=", `{}`, "1.5"},
+		{0, "/v1/drivers/ipmi/raid/logical_disk_properties", "", "1.12"}, {0, "/ferric/v1/operations/" + opID, "", ""}, {0, "/ferric/v1/nodes/one/operations?limit=1", "", ""}, {0, "/v1/nodes/%00", "", "1.115"},
 		{0, "/v1/nodes?limit=99999999999999999999&a=%zz", "", "latest"}, {0, "//v1//nodes//", "", "1.115"}, {0, "/v1/nodes?conductor=x&limit=1", "", "1.115"},
 	} {
 		f.Add(seed.method, seed.path, seed.body, seed.version)

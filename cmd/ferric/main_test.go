@@ -32,6 +32,11 @@ func TestEveryHardwareTypeIsComplete(t *testing.T) {
 		ferric.KindInspect:    func(i driver.Interface) bool { _, ok := i.(driver.Inspect); return ok },
 		ferric.KindNetwork:    func(i driver.Interface) bool { _, ok := i.(driver.Network); return ok },
 		ferric.KindStorage:    func(i driver.Interface) bool { _, ok := i.(driver.Storage); return ok },
+		ferric.KindBIOS:       func(i driver.Interface) bool { _, ok := i.(driver.BIOS); return ok },
+		ferric.KindFirmware:   func(i driver.Interface) bool { _, ok := i.(driver.Firmware); return ok },
+		ferric.KindRAID:       func(i driver.Interface) bool { _, ok := i.(driver.RAID); return ok },
+		ferric.KindConsole:    func(i driver.Interface) bool { _, ok := i.(driver.Console); return ok },
+		ferric.KindVendor:     func(i driver.Interface) bool { _, ok := i.(driver.Vendor); return ok },
 	}
 	for _, hw := range hardwareTypes() {
 		for _, kind := range ferric.InterfaceKinds() {

@@ -29,4 +29,11 @@ func TestFake(t *testing.T) {
 			return (&fake.Hardware{}).Implementations()[ferric.KindManagement].(driver.Management), subject(), func() {}
 		})
 	})
+	hw := (&fake.Hardware{}).Implementations()
+	t.Run("parts", func(t *testing.T) { drivertest.Parts(t, hw[ferric.KindManagement].(driver.Management), subject()) })
+	t.Run("BIOS", func(t *testing.T) { drivertest.BIOS(t, hw[ferric.KindBIOS].(driver.BIOS), subject()) })
+	t.Run("firmware", func(t *testing.T) { drivertest.Firmware(t, hw[ferric.KindFirmware].(driver.Firmware), subject()) })
+	t.Run("RAID", func(t *testing.T) { drivertest.RAID(t, hw[ferric.KindRAID].(driver.RAID), subject()) })
+	t.Run("console", func(t *testing.T) { drivertest.Console(t, hw[ferric.KindConsole].(driver.Console), subject()) })
+	t.Run("vendor", func(t *testing.T) { drivertest.Vendor(t, hw[ferric.KindVendor].(driver.Vendor)) })
 }

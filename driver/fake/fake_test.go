@@ -92,3 +92,93 @@ func TestSteps(t *testing.T) {
 		}
 	}
 }
+
+// states keeps states as a database does.
+type states map[string][]byte
+
+func (s states) DriverState(_ context.Context, node, name string) ([]byte, error) {
+	return s[node+"/"+name], nil
+}
+
+func (s states) SetDriverState(_ context.Context, node, name string, state []byte) error {
+	if node == "gone" {
+		return ferric.Errorf(ferric.CodeNotFound, "Node gone could not be found.")
+	}
+	s[node+"/"+name] = state
+	return nil
+}
+
+// TestStatesSurvive: what was set is there after a restart, if it is kept.
+func TestStatesSurvive(t *testing.T) {
+	ctx, kept := context.Background(), states{}
+	management := func() fake.Management {
+		return (&fake.Hardware{States: kept}).Implementations()[ferric.KindManagement].(fake.Management)
+	}
+	m := machine("a")
+	for _, err := range []error{
+		management().SetBootDevice(ctx, m, ferric.BootCDROM, true), management().SetBootMode(ctx, m, "bios"), management().SetSecureBoot(ctx, m, true),
+		management().SetIndicatorState(ctx, m, "system", "led", "OFF"), management().InjectNMI(ctx, m),
+		management().AttachVirtualMedia(ctx, m, driver.VirtualMedium{Device: "floppy", URL: "http://x"}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := management().BootDevice(ctx, m)
+	if err != nil || d.Device != ferric.BootCDROM || !*d.Persistent {
+		t.Errorf("boot device %+v, %v", d, err)
+	}
+	if mode, err := management().BootMode(ctx, m); err != nil || mode != "bios" {
+		t.Errorf("boot mode %q, %v", mode, err)
+	}
+	if on, err := management().SecureBoot(ctx, m); err != nil || on == nil || !*on {
+		t.Errorf("secure boot %v, %v", on, err)
+	}
+	if light, err := management().IndicatorState(ctx, m, "system", "led"); err != nil || light != "off" {
+		t.Errorf("light %q, %v", light, err)
+	}
+	if err := management().SetBootMode(ctx, machine("gone"), "uefi"); !ferric.IsCode(err, ferric.CodeNotFound) {
+		t.Errorf("a node that is gone: %v", err)
+	}
+	kept["a/fake"] = []byte("{")
+	if _, err := management().BootMode(ctx, m); !ferric.IsCode(err, ferric.CodeInternal) {
+		t.Errorf("a broken state: %v", err)
+	}
+	if mode, err := management().BootMode(ctx, machine("b")); err != nil || mode != "" {
+		t.Errorf("at first %q, %v", mode, err)
+	}
+}
+
+// TestEveryKindCanBeSlow: each delay slows the kind down that it is named for.
+func TestEveryKindCanBeSlow(t *testing.T) {
+	long := fake.Delay{Min: time.Hour, Max: time.Hour}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	m := machine("a")
+	task := &driver.Task{Machine: m}
+	impl := func(h *fake.Hardware, kind ferric.InterfaceKind) driver.Interface { return h.Implementations()[kind] }
+	for name, err := range map[string]error{
+		"console": impl(&fake.Hardware{ConsoleDelay: long}, ferric.KindConsole).(driver.Console).StartConsole(ctx, task),
+		"storage": impl(&fake.Hardware{StorageDelay: long}, ferric.KindStorage).(driver.Storage).Attach(ctx, task),
+		"BIOS": func() error {
+			_, err := impl(&fake.Hardware{BIOSDelay: long}, ferric.KindBIOS).(driver.BIOS).ResetBIOS(ctx, task)
+			return err
+		}(),
+		"RAID": func() error {
+			_, err := impl(&fake.Hardware{RAIDDelay: long}, ferric.KindRAID).(driver.RAID).DeleteRAID(ctx, task)
+			return err
+		}(),
+		"vendor": func() error {
+			_, err := impl(&fake.Hardware{VendorDelay: long}, ferric.KindVendor).(driver.Vendor).Methods()[0].Run(ctx, m, nil)
+			return err
+		}(),
+		"management": func() error {
+			_, err := impl(&fake.Hardware{ManagementDelay: long}, ferric.KindManagement).(driver.SensorReader).Sensors(ctx, m)
+			return err
+		}(),
+	} {
+		if !ferric.IsCode(err, ferric.CodeTimeout) {
+			t.Errorf("%s was not waited for: %v", name, err)
+		}
+	}
+}

@@ -316,3 +316,57 @@ func TestVendor(t *testing.T) {
 		t.Errorf("the step: %v", err)
 	}
 }
+
+// TestSetBootMode keeps the boot device and changes the flag beside it.
+func TestSetBootMode(t *testing.T) {
+	s, _ := newBMC(t, bmc.Options{})
+	g := &ipmi.Management{Pool: newPool(t, ipmi.Options{})}
+	m := machineFor(s)
+	set := func(mode string, want [5]byte) {
+		t.Helper()
+		if err := g.SetBootMode(t.Context(), m, mode); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Boot().Raw; got != want {
+			t.Errorf("the BMC has % x, want % x", got, want)
+		}
+	}
+	set("uefi", [5]byte{0xe0, 0x00}) // no device: for all boots
+	if err := g.SetBootDevice(t.Context(), m, ferric.BootPXE, false); err != nil {
+		t.Fatal(err)
+	}
+	set("bios", [5]byte{0x80, 0x04})
+	set("uefi", [5]byte{0xa0, 0x04})
+	if mode, err := g.BootMode(t.Context(), m); err != nil || mode != "" {
+		t.Errorf("IPMI does not tell, but: %q, %v", mode, err)
+	}
+	if err := g.SetBootMode(t.Context(), m, "efi"); !ferric.IsCode(err, ferric.CodeInvalid) {
+		t.Errorf("efi: %v", err)
+	}
+}
+
+// TestVendorArguments are checked before anything is begun.
+func TestVendorArguments(t *testing.T) {
+	v := &ipmi.Vendor{}
+	for name, c := range map[string]struct {
+		method string
+		args   map[string]any
+		words  string // "": they are good
+	}{
+		"raw":             {"send_raw", map[string]any{"raw_bytes": "0x06 0x01"}, ""},
+		"no bytes":        {"send_raw", nil, "Parameter raw_bytes (string of bytes) was not specified."},
+		"no hexadecimals": {"send_raw", map[string]any{"raw_bytes": "six one"}, "six"},
+		"reset":           {"bmc_reset", nil, ""},
+		"cold":            {"bmc_reset", map[string]any{"warm": "false"}, ""},
+		"neither nor":     {"bmc_reset", map[string]any{"warm": "tepid"}, "warm"},
+	} {
+		method, err := driver.FindMethod(v.Methods(), c.method, "post")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = method.Check(t.Context(), nil, c.args)
+		if c.words == "" && err != nil || c.words != "" && (!ferric.IsCode(err, ferric.CodeInvalid) || !strings.Contains(err.Error(), c.words)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package ipmi
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"ferric"
@@ -19,6 +20,7 @@ var (
 	_ driver.Management   = (*Management)(nil)
 	_ driver.NMIInjector  = (*Management)(nil)
 	_ driver.SensorReader = (*Management)(nil)
+	_ driver.BootModer    = (*Management)(nil)
 )
 
 // Properties implements driver.Interface.
@@ -75,6 +77,34 @@ func (g *Management) SetBootDevice(ctx context.Context, m *driver.Machine, d fer
 	}
 	g.Pool.force(m.Node, boot, persistent)
 	return nil
+}
+
+// SupportedBootModes implements driver.BootModer.
+func (*Management) SupportedBootModes(*driver.Machine) []string {
+	return []string{ferric.BootModeBIOS, ferric.BootModeUEFI}
+}
+
+// BootMode implements driver.BootModer: IPMI does not tell which mode a machine is in, only which one was asked for last.
+func (*Management) BootMode(context.Context, *driver.Machine) (string, error) { return "", nil }
+
+// SetBootMode implements driver.BootModer: the mode is a flag of the boot options, which also goes with each boot device that is set. Without a
+// boot device it holds for all boots; the device stays the firmware's choice.
+func (g *Management) SetBootMode(ctx context.Context, m *driver.Machine, mode string) error {
+	if !slices.Contains(g.SupportedBootModes(m), mode) {
+		return ferric.Errorf(ferric.CodeInvalid, "set boot mode: %q is not one of %q", mode, g.SupportedBootModes(m))
+	}
+	b, err := bmcOf(g.Pool, m)
+	if err != nil {
+		return err
+	}
+	now, err := b.Boot(ctx)
+	if err != nil {
+		return err
+	}
+	if now.Selector == 0 {
+		now.Persistent = true
+	}
+	return b.SetBoot(ctx, Boot{Selector: now.Selector, Persistent: now.Persistent, UEFI: mode == ferric.BootModeUEFI})
 }
 
 // InjectNMI implements driver.NMIInjector.

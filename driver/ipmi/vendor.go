@@ -29,6 +29,10 @@ func (v *Vendor) Methods() []driver.VendorMethod {
 		{
 			Name: "send_raw", HTTPMethods: []string{"POST"}, Async: true,
 			Description: "Send a raw request to the BMC. Argument: raw_bytes, the bytes as text, such as '0x00 0x01'. Required.",
+			Check: func(_ context.Context, _ *driver.Machine, args map[string]any) error {
+				_, err := rawRequest(args)
+				return err
+			},
 			Run: func(ctx context.Context, m *driver.Machine, args map[string]any) (any, error) {
 				return nil, v.sendRaw(ctx, m, args)
 			},
@@ -36,6 +40,10 @@ func (v *Vendor) Methods() []driver.VendorMethod {
 		{
 			Name: "bmc_reset", HTTPMethods: []string{"POST"}, Async: true,
 			Description: "Restart the BMC. Argument: warm, true for a warm and false for a cold restart. Default: true.",
+			Check: func(_ context.Context, _ *driver.Machine, args map[string]any) error {
+				_, err := warmReset(args)
+				return err
+			},
 			Run: func(ctx context.Context, m *driver.Machine, args map[string]any) (any, error) {
 				return nil, v.reset(ctx, m, args)
 			},
@@ -62,12 +70,23 @@ func (v *Vendor) Steps(_ *driver.Machine, phase driver.Phase) []driver.Step {
 	}}
 }
 
-func (v *Vendor) sendRaw(ctx context.Context, m *driver.Machine, args map[string]any) error {
+// raw is a request as the operator gave it.
+type raw struct {
+	netFn, code byte
+	data        []byte
+}
+
+func rawRequest(args map[string]any) (raw, error) {
 	text, _ := args["raw_bytes"].(string)
 	if strings.TrimSpace(text) == "" {
-		return ferric.Errorf(ferric.CodeInvalid, "raw_bytes: is required, as text: the bytes of the request, such as '0x00 0x01'")
+		return raw{}, ferric.Errorf(ferric.CodeInvalid, "Parameter raw_bytes (string of bytes) was not specified.")
 	}
 	netFn, code, data, err := ParseRaw(text)
+	return raw{netFn, code, data}, err
+}
+
+func (v *Vendor) sendRaw(ctx context.Context, m *driver.Machine, args map[string]any) error {
+	r, err := rawRequest(args)
 	if err != nil {
 		return err
 	}
@@ -75,15 +94,23 @@ func (v *Vendor) sendRaw(ctx context.Context, m *driver.Machine, args map[string
 	if err != nil {
 		return err
 	}
-	_, err = b.Raw(ctx, netFn, code, data)
+	_, err = b.Raw(ctx, r.netFn, r.code, r.data)
 	return err
 }
 
-func (v *Vendor) reset(ctx context.Context, m *driver.Machine, args map[string]any) error {
+func warmReset(args map[string]any) (warm bool, err error) {
 	p := parser{info: args}
-	warm := p.choice("warm").Or(true)
+	warm = p.choice("warm").Or(true)
 	if len(p.faults) > 0 {
-		return ferric.Errorf(ferric.CodeInvalid, "%s", p.faults[0])
+		return false, ferric.Errorf(ferric.CodeInvalid, "%s", p.faults[0])
+	}
+	return warm, nil
+}
+
+func (v *Vendor) reset(ctx context.Context, m *driver.Machine, args map[string]any) error {
+	warm, err := warmReset(args)
+	if err != nil {
+		return err
 	}
 	b, err := bmcOf(v.Pool, m)
 	if err != nil {

@@ -64,3 +64,30 @@ func TestDoingNothing(t *testing.T) {
 		t.Error("the image is not written to the machine's own disk")
 	}
 }
+
+// TestAbsentRefusesEverything that an interface of its kind can be asked for.
+func TestAbsentRefusesEverything(t *testing.T) {
+	ctx, m := context.Background(), machine()
+	task := &driver.Task{Machine: m}
+	a := noop.Absent{Kind: ferric.KindBIOS}
+	for name, do := range map[string]func() error{
+		"read settings":   func() error { _, err := a.BIOSSettings(ctx, m); return err },
+		"apply":           func() error { _, err := a.ApplyBIOS(ctx, task, nil); return err },
+		"reset":           func() error { _, err := a.ResetBIOS(ctx, task); return err },
+		"read components": func() error { _, err := a.FirmwareComponents(ctx, m); return err },
+		"update":          func() error { _, err := a.UpdateFirmware(ctx, task, nil); return err },
+		"validate RAID":   func() error { return a.ValidateRAID(ctx, m, nil) },
+		"create RAID":     func() error { _, err := a.CreateRAID(ctx, task, driver.RAIDConfig{}, true); return err },
+		"delete RAID":     func() error { _, err := a.DeleteRAID(ctx, task); return err },
+		"start console":   func() error { return a.StartConsole(ctx, task) },
+		"stop console":    func() error { return a.StopConsole(ctx, task) },
+		"console":         func() error { _, err := a.ConsoleInfo(ctx, m); return err },
+	} {
+		if err := do(); !ferric.IsCode(err, ferric.CodeUnsupported) || err.Error() != "Driver ipmi does not support bios (disabled or not implemented)." {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(a.Methods()) != 0 || len(a.LogicalDiskProperties()) != 10 {
+		t.Error("it has vendor's methods, or does not know logical disks")
+	}
+}
