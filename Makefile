@@ -7,7 +7,7 @@ PACKAGES := $(shell sed 's/\#.*//' lab/packages.txt test/packages.txt 2>/dev/nul
 
 .PHONY: help
 help: ## show this help
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/ferric and bin/ferric-agent (static binaries)
@@ -25,6 +25,10 @@ demo: deps build ## set everything up and provision two virtual machines, from n
 .PHONY: test
 test: deps build ## set everything up and run all tests, machines in QEMU included (as root)
 	test/run.sh
+
+.PHONY: conformance
+conformance: deps build ## run the test suites of stock clients (ironicclient, openstacksdk, gophercloud) against Ferric
+	test/conformance/run.py $(CONFORMANCE_FLAGS)
 
 .PHONY: check
 check: ## quick checks without root: format, vet, unit tests
