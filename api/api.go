@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"ferric"
@@ -20,19 +21,20 @@ import (
 
 // API serves the REST API. It is an http.Handler.
 type API struct {
-	config  Config
-	deps    Deps
-	log     *slog.Logger
-	now     func() time.Time
-	machine *state.Machine
-	nodes   *resource[ferric.Node]
-	looks   *renderings
-	ports   *resource[ferric.Port]
-	table   *table
-	ramdisk *table
-	auth    Authenticator
-	kinds   map[string]guarded
-	rules   func() *policy.Rules
+	config   Config
+	deps     Deps
+	log      *slog.Logger
+	now      func() time.Time
+	machine  *state.Machine
+	nodes    *resource[ferric.Node]
+	looks    *renderings
+	ports    *resource[ferric.Port]
+	table    *table
+	ramdisk  *table
+	document func() map[string]any // for /ferric/v1/openapi.json
+	auth     Authenticator
+	kinds    map[string]guarded
+	rules    func() *policy.Rules
 }
 
 // New makes the API. CodeInvalid names the setting that cannot work; the user file is read once here, so that a bad one is
@@ -70,6 +72,7 @@ func New(config Config, deps Deps) (*API, error) {
 	}
 	routes := a.routes()
 	a.table = newTable(routes)
+	a.document = sync.OnceValue(func() map[string]any { return a.describe(routes) })
 	var forAgents []route
 	for _, r := range routes {
 		if r.ramdisk || r.path == "/" || r.path == "/v1" {

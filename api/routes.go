@@ -103,6 +103,7 @@ func (a *API) routes() []route {
 		{method: post, path: "/v1/continue_inspection", policy: "baremetal:driver:ipa_continue_inspection", ramdisk: true,
 			status: accepted, body: docBody, args: []arg{{name: "node_uuid", parse: argUUID}}, handle: a.continueInspection},
 
+		{method: get, path: "/ferric/v1/openapi.json", public: true, handle: a.showOpenAPI},
 		{method: get, path: "/ferric/v1/operations/{operation}", policy: "baremetal:node:history:get", handle: a.showOperation},
 		{method: get, path: "/ferric/v1/nodes/{node}/operations", policy: "baremetal:node:history:get",
 			args: []arg{{name: "limit", parse: argInt}}, handle: a.listOperations},
