@@ -162,7 +162,7 @@ func (d *description) document(r route) schema {
 	switch {
 	case d.makes(r):
 		return refTo("schemas", "New"+d.kinds[strings.TrimPrefix(r.path, "/v1/")])
-	case r.method == http.MethodPatch:
+	case r.method == http.MethodPatch && d.answer(r)["$ref"] != nil:
 		return refTo("schemas", "Patch")
 	}
 	return schema{"type": []string{"object", "array", "string", "number", "boolean", "null"}}
