@@ -24,6 +24,9 @@ const Version = "0.1.0"
 // lockdown is an End that keeps the machine running without network.
 const lockdown End = "lockdown"
 
+// rescued is an End that keeps the machine running for people to log in.
+const rescued End = "rescued"
+
 // Options make an Agent.
 type Options struct {
 	Params  Params
@@ -54,6 +57,7 @@ type Agent struct {
 	node   agentapi.LookupNode
 	config agentapi.LookupConfig
 	beat   *callback.Heartbeat
+	rescue func(context.Context) error // what runs after finalize_rescue
 	lldp   map[string][][2]any
 }
 
@@ -179,14 +183,34 @@ func (a *Agent) serve(ctx context.Context) (End, error) {
 		return "", ferric.Errorf(ferric.CodeTimeout, "the agent was stopped: %w", ctx.Err())
 	case how := <-a.end:
 		time.Sleep(a.o.Linger) // lets the conductor read the command's result
-		if how == lockdown {
+		if how == lockdown || how == rescued {
 			stop()
 			wg.Wait()
 			srv.Close()
+			if how == rescued {
+				return a.rescueUntilOff(ctx)
+			}
 			return a.locked(ctx)
 		}
 		return how, nil
 	}
+}
+
+// rescueUntilOff lets people in and waits for somebody to switch the machine off. The agent itself is not there any more.
+func (a *Agent) rescueUntilOff(ctx context.Context) (End, error) {
+	a.mu.Lock()
+	run := a.rescue
+	a.mu.Unlock()
+	for ctx.Err() == nil {
+		if err := run(ctx); err != nil {
+			a.log.Error("the rescue environment ended; it is begun again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * a.o.Pause):
+		}
+	}
+	return "", ferric.Errorf(ferric.CodeTimeout, "the agent was stopped: %w", ctx.Err())
 }
 
 // locked takes the network away and waits for somebody to switch the machine off.

@@ -32,6 +32,7 @@ import (
 	"ferric/agent/inventory"
 	"ferric/agent/pid1"
 	"ferric/agentapi"
+	"ferric/agentapi/shacrypt"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,6 +45,15 @@ type hardware struct {
 	disks  []inventory.Disk
 	uefi   bool
 	loader error
+	// given is the hash of the rescue password.
+	given   string
+	noShell bool
+}
+
+func (h *hardware) hash() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.given
 }
 
 func (h *hardware) note(s string) {
@@ -101,7 +111,16 @@ func newHardware(t *testing.T) *hardware {
 		CleanNVRAM: func(p []string) error { h.note("nvram " + strings.Join(p, " ")); return nil },
 		PStore:     filepath.Join(dir, "pstore"),
 		Lockdown:   func() error { h.note("lockdown"); return nil },
-		Log:        func() []byte { return []byte("the agent's log") }, KernelLog: func() []byte { return []byte("the kernel's log") },
+		Rescue: func(hash string) (func(context.Context) error, error) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if h.noShell {
+				return nil, errors.New("no shell")
+			}
+			h.given = hash
+			return func(ctx context.Context) error { h.note("rescue runs"); <-ctx.Done(); return nil }, nil
+		},
+		Log: func() []byte { return []byte("the agent's log") }, KernelLog: func() []byte { return []byte("the kernel's log") },
 		Observe: func(time.Time) {}, ClockIsWrong: func() bool { return false },
 	}
 	return h
@@ -282,6 +301,62 @@ func TestLockdown(t *testing.T) {
 	case <-l.done:
 		t.Error("the agent ended")
 	default:
+	}
+}
+
+// TestRescue lets the agent end for a rescue environment, which gets the password's hash.
+func TestRescue(t *testing.T) {
+	for name, params := range map[string]map[string]any{
+		"hashed":   {"rescue_password": "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", "hashed": true},
+		"in clear": {"rescue_password": "Hello world!"}, // as conductors of old send it
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, h, a, l := start(t)
+			res, err := a.Do(ctx(t), agentapi.Command{Name: agentapi.CmdFinalizeRescue, Params: params}, true)
+			if err != nil || res.CommandStatus != agentapi.StatusSucceeded {
+				t.Fatalf("%+v, %v", res, err)
+			}
+			for !strings.Contains(h.done(), "rescue runs") {
+				time.Sleep(5 * time.Millisecond)
+			}
+			if !shacrypt.Verify(h.hash(), "Hello world!") {
+				t.Errorf("the environment got %q", h.hash())
+			}
+			if _, err := a.Status(ctx(t)); !ferric.IsCode(err, ferric.CodeUnavailable) {
+				t.Errorf("the agent answers: %v", err)
+			}
+			c.mu.Lock()
+			n := len(c.beats)
+			c.mu.Unlock()
+			time.Sleep(100 * time.Millisecond)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if len(c.beats) != n {
+				t.Error("it sends heartbeats")
+			}
+			select {
+			case <-l.done:
+				t.Error("the agent ended")
+			default:
+			}
+		})
+	}
+	_, h, a, _ := start(t)
+	h.mu.Lock()
+	h.noShell = true
+	h.mu.Unlock()
+	for what, params := range map[string]map[string]any{
+		"no password":       {"rescue_password": " ", "hashed": true},
+		"no shell":          {"rescue_password": "$5$x$y", "hashed": true},
+		"password, no text": {"rescue_password": 5},
+	} {
+		res, err := a.Do(ctx(t), agentapi.Command{Name: agentapi.CmdFinalizeRescue, Params: params}, true)
+		if err == nil {
+			t.Errorf("%s: %+v", what, res)
+		}
+	}
+	if _, err := a.Status(ctx(t)); err != nil {
+		t.Errorf("the agent ended: %v", err)
 	}
 }
 
@@ -478,7 +553,7 @@ func TestStepFailures(t *testing.T) {
 		"no image":      {agentapi.ExecuteStep(agentapi.DeployStep, agentapi.Step{Step: "write_image"}, node, nil, nil), agentapi.StatusFailed, ferric.CodeInvalid},
 		"no step name":  {agentapi.ExecuteStep(agentapi.CleanStep, agentapi.Step{}, node, nil, nil), "", ferric.CodeInvalid},
 		"set_node_info": {agentapi.Command{Name: agentapi.CmdSetNodeInfo}, "", ferric.CodeInvalid},
-		"rescue":        {agentapi.Command{Name: agentapi.CmdFinalizeRescue}, "", ferric.CodeNotFound},
+		"rescue":        {agentapi.Command{Name: agentapi.CmdFinalizeRescue}, agentapi.StatusFailed, ferric.CodeInvalid},
 		"bad node":      {agentapi.ExecuteStep(agentapi.CleanStep, agentapi.Step{Step: "erase_devices"}, map[string]any{"properties": map[string]any{"skip_block_devices": 5}}, nil, nil), agentapi.StatusFailed, ferric.CodeInvalid},
 	} {
 		res, err := a.Do(ctx(t), tt.cmd, true)

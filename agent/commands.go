@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"ferric/agent/clean"
@@ -10,6 +11,7 @@ import (
 	"ferric/agent/deploy"
 	"ferric/agent/pid1"
 	"ferric/agentapi"
+	"ferric/agentapi/shacrypt"
 )
 
 // commands is the table of everything that the agent obeys.
@@ -29,6 +31,7 @@ func (a *Agent) commands() []command.Spec {
 		}},
 		{Name: agentapi.CmdCollectSystemLogs, Params: []string{}, Run: a.collectLogs},
 		{Name: agentapi.CmdLockdown, Params: []string{}, Run: func(context.Context, command.Call) (any, error) { return nil, a.finish(lockdown) }},
+		{Name: agentapi.CmdFinalizeRescue, Params: []string{"rescue_password", "hashed"}, Run: a.finalizeRescue},
 	}
 	for _, kind := range []agentapi.StepKind{agentapi.CleanStep, agentapi.DeployStep, agentapi.ServiceStep} {
 		specs = append(specs,
@@ -36,6 +39,36 @@ func (a *Agent) commands() []command.Spec {
 			command.Spec{Name: string(kind) + ".execute_" + string(kind) + "_step", Async: true, Check: checkStep(kind), Run: a.executeStep(kind)})
 	}
 	return specs
+}
+
+// finalizeRescue turns the ramdisk into a rescue environment: the agent ends once it has answered, and people may log in.
+func (a *Agent) finalizeRescue(_ context.Context, c command.Call) (any, error) {
+	var password string
+	var hashed bool
+	if err := c.Params.Decode("rescue_password", &password); err != nil {
+		return nil, err
+	}
+	if err := c.Params.Decode("hashed", &hashed); err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(password) == "" {
+		return nil, command.Failf(agentapi.TypeInvalidCommandParams, "rescue_password is empty")
+	}
+	if !hashed {
+		hash, err := shacrypt.Hash(password, shacrypt.SHA256)
+		if err != nil {
+			return nil, command.Failf(agentapi.TypeInvalidCommandParams, "rescue_password: %w", err)
+		}
+		password = hash
+	}
+	run, err := a.m.Rescue(password)
+	if err != nil {
+		return nil, command.Failf(agentapi.TypeCommandExecution, "%w", err)
+	}
+	a.mu.Lock()
+	a.rescue = run
+	a.mu.Unlock()
+	return nil, a.finish(rescued)
 }
 
 func checkImage(p command.Params) error {

@@ -172,7 +172,7 @@ func realMachine(log *slog.Logger, p Params, network *links.Manager, clock *pid1
 			return lldp.Listen(ctx, log, names, wait)
 		},
 		Open: disk.Open, Rescan: disk.Rescan, StopArray: disk.StopArray, ATA: disk.OpenATA, NVMe: disk.OpenNVMe,
-		Sync:   pid1.Sync,
+		Sync: pid1.Sync, Rescue: func(hash string) (func(context.Context) error, error) { return rescueEnvironment(log, hash) },
 		Loader: func(ctx context.Context, name string) error { return bootEntry(ctx, log, vars, name) },
 		CleanNVRAM: func(patterns []string) error {
 			if _, err := os.Stat(vars.Dir); err != nil {

@@ -37,6 +37,9 @@ type Machine struct {
 	// PStore is where the kernel's crash store is mounted.
 	PStore string
 
+	// Rescue makes ready to let people into the machine who know the password, of which hash is the crypt(3) form, and refuses what it could not
+	// do. run lets them in until its context ends.
+	Rescue func(hash string) (run func(ctx context.Context) error, err error)
 	// Lockdown takes all network links down.
 	Lockdown func() error
 	// Log returns the agent's own log, KernelLog the kernel's.

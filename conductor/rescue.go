@@ -106,11 +106,12 @@ func passwordOf(n *ferric.Node) (string, error) {
 
 // handover is the checkpoint of finalizeRescue.
 type handover struct {
-	At time.Time `json:"at,omitzero"` // when the agent was told first
+	At          time.Time `json:"at,omitzero"`           // when the agent was told first
+	Interrupted bool      `json:"interrupted,omitempty"` // the conductor died while it told the agent: it may have been told
 }
 
 // finalizeRescue gives the agent the password. An agent that has it stops to listen and to call, perhaps before its answer was noted: one that
-// was told and has been silent since is done.
+// may have been told before a crash, and has been silent since, has it.
 func (c *Conductor) finalizeRescue(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
 	var at handover
 	if err := t.Flow.Load(&at); err != nil {
@@ -120,13 +121,20 @@ func (c *Conductor) finalizeRescue(ctx context.Context, t *driver.Task) (flow.Ou
 	if err != nil {
 		return flow.Outcome{}, err
 	}
-	if at.At.IsZero() {
-		at.At = t.Flow.Now()
+	if at.At.IsZero() || t.Flow.Repeated && !at.Interrupted {
+		at = handover{At: t.Flow.Now(), Interrupted: !at.At.IsZero()}
 		if err := t.Flow.Save(ctx, at); err != nil {
 			return flow.Outcome{}, err
 		}
-	} else if s, err := t.Agent.Session(ctx); err == nil && s.LastHeartbeat.Before(at.At) && t.Flow.Now().Sub(at.At) > c.AgentHeartbeatTimeout {
-		return flow.Done("the agent has fallen silent: it has the password"), nil
+	}
+	if s, err := t.Agent.Session(ctx); err == nil && at.Interrupted {
+		last := at.At
+		if s.LastHeartbeat.After(last) {
+			last = s.LastHeartbeat
+		}
+		if t.Flow.Now().Sub(last) > c.AgentHeartbeatTimeout {
+			return flow.Done("the agent has fallen silent: it has the password"), nil
+		}
 	}
 	out, err := c.followCommand(ctx, t, "", agentapi.CmdFinalizeRescue, map[string]any{"rescue_password": hash, "hashed": true})
 	if err != nil {

@@ -39,6 +39,9 @@ type Options struct {
 	FirmwareDir string
 	// CACertificates is a PEM file that the agent's HTTPS trusts (API and image servers). "" packs none.
 	CACertificates string
+	// RescueShell is a static busybox. With it the ramdisk is a rescue ramdisk, too: people can log in and have a shell, its tools, and the
+	// file systems that installed systems use.
+	RescueShell string
 	// ExtraModules are packed as well. One that the kernel does not have is an error.
 	ExtraModules []string
 	// ExtraFiles are packed as well: path in the ramdisk to path on this machine.
@@ -82,7 +85,7 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	if o.OutputDir == "" {
 		return Result{}, ferric.Errorf(ferric.CodeInvalid, "build ramdisk: the output directory is not named")
 	}
-	agent, err := readAgent(o.Agent)
+	agent, err := readStatic(o.Agent, "agent", "build it with CGO_ENABLED=0")
 	if err != nil {
 		return Result{}, err
 	}
@@ -99,6 +102,16 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	a.device("dev/console", 0o600, 5, 1) // the kernel opens it for /init before anything is mounted
 	a.device("dev/null", 0o666, 1, 3)
 	a.file("init", agent, 0o755)
+	if o.RescueShell != "" {
+		shell, err := readStatic(o.RescueShell, "rescue shell", "take the one of Debian's package busybox-static")
+		if err != nil {
+			return Result{}, err
+		}
+		for _, dir := range []string{"bin", "sbin", "mnt", "usr/bin", "usr/sbin"} {
+			a.dir(dir, 0o755)
+		}
+		a.file("bin/busybox", shell, 0o755)
+	}
 	if err := o.packModules(a, k, &res); err != nil {
 		return Result{}, err
 	}
@@ -111,25 +124,25 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	return res, o.write(a, k, &res)
 }
 
-// readAgent refuses what could not run as /init.
-func readAgent(path string) ([]byte, error) {
+// readStatic reads a program for the ramdisk, and refuses what could not run there. what names it, and remedy says how to get a good one.
+func readStatic(path, what, remedy string) ([]byte, error) {
 	if path == "" {
-		return nil, ferric.Errorf(ferric.CodeInvalid, "build ramdisk: the agent's binary is not named")
+		return nil, ferric.Errorf(ferric.CodeInvalid, "build ramdisk: the %s's binary is not named", what)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, ferric.Errorf(ferric.CodeNotFound, "build ramdisk: read the agent: %w", err)
+		return nil, ferric.Errorf(ferric.CodeNotFound, "build ramdisk: read the %s: %w", what, err)
 	}
 	f, err := elf.NewFile(bytes.NewReader(b))
 	if err != nil {
-		return nil, ferric.Errorf(ferric.CodeInvalid, "build ramdisk: the agent %s is no ELF binary: %w", path, err)
+		return nil, ferric.Errorf(ferric.CodeInvalid, "build ramdisk: the %s %s is no ELF binary: %w", what, path, err)
 	}
 	if f.Machine != elf.EM_X86_64 {
-		return nil, ferric.Errorf(ferric.CodeInvalid, "build ramdisk: the agent %s is built for %s, not for amd64", path, f.Machine)
+		return nil, ferric.Errorf(ferric.CodeInvalid, "build ramdisk: the %s %s is built for %s, not for amd64", what, path, f.Machine)
 	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
-			return nil, ferric.Errorf(ferric.CodeInvalid, "build ramdisk: the agent %s is dynamically linked; build it with CGO_ENABLED=0", path)
+			return nil, ferric.Errorf(ferric.CodeInvalid, "build ramdisk: the %s %s is dynamically linked; %s", what, path, remedy)
 		}
 	}
 	return b, nil
@@ -140,7 +153,11 @@ func (o Options) packModules(a *archive, k kernel, res *Result) error {
 	if err != nil {
 		return err
 	}
-	all, missing, err := mods.closure(append(wanted(), o.ExtraModules...))
+	list := append(wanted(), o.ExtraModules...)
+	if o.RescueShell != "" {
+		list = append(list, wantedForRescue()...)
+	}
+	all, missing, err := mods.closure(list)
 	if err != nil {
 		return err
 	}

@@ -296,3 +296,30 @@ func TestDebianKernel(t *testing.T) {
 	}
 	t.Logf("kernel %d bytes, initramfs %d bytes, %d modules of %d bytes, skipped %v", res.KernelSize, res.InitramfsSize, res.Modules, res.ModulesSize, res.Skipped)
 }
+
+// TestRescueShell packs a shell and what people need to get at installed systems.
+func TestRescueShell(t *testing.T) {
+	o := options(t)
+	write(t, o.ModulesDir+"/kernel/fs/ext4/ext4.ko", module("depends=jbd2"))
+	write(t, o.ModulesDir+"/kernel/fs/jbd2/jbd2.ko", module("depends="))
+	if r, err := ramdisk.Build(t.Context(), o); err != nil {
+		t.Fatal(err)
+	} else if listing, _ := unpack(t, r.Initramfs); strings.Contains(listing, "ext4") || strings.Contains(listing, "busybox") {
+		t.Errorf("without the shell:\n%s", listing)
+	}
+	o.RescueShell = write(t, t.TempDir()+"/busybox", elfFile(2, ".text", []byte("shell")))
+	r, err := ramdisk.Build(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listing, _ := unpack(t, r.Initramfs)
+	for _, want := range []string{"bin/busybox", "ext4.ko", "jbd2.ko", "sbin"} {
+		if !strings.Contains(listing, want) {
+			t.Errorf("no %s in\n%s", want, listing)
+		}
+	}
+	o.RescueShell = write(t, t.TempDir()+"/busybox", []byte("#!/bin/sh"))
+	if _, err := ramdisk.Build(t.Context(), o); err == nil || !strings.Contains(err.Error(), "rescue shell") {
+		t.Errorf("a script as a shell: %v", err)
+	}
+}

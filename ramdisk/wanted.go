@@ -42,3 +42,8 @@ func wanted() []string {
 	}
 	return out
 }
+
+// wantedForRescue lists what people need beside it to get at an installed system.
+func wantedForRescue() []string {
+	return []string{"ext4", "xfs", "btrfs", "dm_mod", "dm_crypt", "dm_mirror", "dm_snapshot", "loop"}
+}

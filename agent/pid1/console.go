@@ -147,15 +147,23 @@ func (r *Ring) Write(b []byte) {
 // Bytes returns a copy.
 func (r *Ring) Bytes() []byte { return append([]byte(nil), r.buf...) }
 
-// OpenConsoles opens the terminals that the kernel uses as consoles (/sys/class/tty/console/active), or /dev/console.
-func OpenConsoles(sys, dev string) []*os.File {
+// ConsoleNames returns the device files of the terminals that the kernel uses as consoles.
+func ConsoleNames(sys, dev string) []string {
 	names := []string{"console"}
 	if b, err := os.ReadFile(filepath.Join(sys, "class/tty/console/active")); err == nil && len(strings.Fields(string(b))) > 0 {
 		names = strings.Fields(string(b))
 	}
+	for i, name := range names {
+		names[i] = filepath.Join(dev, name)
+	}
+	return names
+}
+
+// OpenConsoles opens the terminals that the kernel uses as consoles (/sys/class/tty/console/active), or /dev/console.
+func OpenConsoles(sys, dev string) []*os.File {
 	var out []*os.File
-	for _, name := range names {
-		if f, err := os.OpenFile(filepath.Join(dev, name), os.O_WRONLY|unix.O_NOCTTY, 0); err == nil {
+	for _, name := range ConsoleNames(sys, dev) {
+		if f, err := os.OpenFile(name, os.O_WRONLY|unix.O_NOCTTY, 0); err == nil {
 			out = append(out, f)
 		}
 	}

@@ -35,6 +35,11 @@ func Mount() error {
 	return nil
 }
 
+// MountTerminals mounts the file system of pseudo terminals, for people who log in.
+func MountTerminals() error {
+	return mount(mountPoint{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "mode=0620,ptmxmode=0666", true})
+}
+
 // MountFirmware mounts efivarfs on a UEFI machine, and pstore where the kernel has it. Call it once their modules are
 // loaded. Failures are logged: inventory and images do not need them.
 func MountFirmware(log *slog.Logger) {

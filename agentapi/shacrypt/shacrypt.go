@@ -57,6 +57,12 @@ func Verify(hashed, password string) bool {
 	return err == nil && subtle.ConstantTimeCompare([]byte(got), []byte(hashed)) == 1
 }
 
+// Check returns CodeInvalid for a hash that no password could have.
+func Check(hashed string) error {
+	_, err := crypt("", hashed)
+	return err
+}
+
 // crypt hashes with the setting ("$5$salt" or a whole hash).
 func crypt(password, setting string) (string, error) {
 	parts := strings.Split(setting, "$")

@@ -32,6 +32,7 @@ func ramdiskCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	fs.StringVar(&o.ModulesDir, "modules", "", "`directory` of the kernel's modules, with --kernel")
 	fs.StringVar(&o.FirmwareDir, "firmware", "", "`directory` of firmware files; those that the packed modules ask for are packed")
 	fs.StringVar(&o.CACertificates, "ca", "", "PEM `file` of authorities that the agent trusts")
+	fs.StringVar(&o.RescueShell, "rescue-shell", "", "static busybox `file` (Debian: busybox-static, /bin/busybox); with it the ramdisk can rescue machines, too")
 	fs.StringVar(&modules, "extra-modules", "", "further kernel modules, separated by commas")
 	if err := fs.Parse(args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
