@@ -19,11 +19,17 @@ func (c *Conductor) planAdopt() (*flow.Operation, flow.Mutate, error) {
 }
 
 func (c *Conductor) adoptProgram() *program {
-	return &program{kind: "adopt", done: state.Done, own: map[string]stepCode{"adopt": c.adopt}}
+	return &program{kind: "adopt", done: state.Done, own: map[string]stepCode{"adopt": c.adopt},
+		endsBadly: func(op *flow.Operation, n *ferric.Node) error {
+			n.PowerState = "" // it says nothing of a machine that could not be reached
+			n.LastError = "Error while attempting to adopt node " + n.UUID + ": " + op.Error
+			return nil
+		}}
 }
 
 func (c *Conductor) adopt(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindBoot, ferric.KindDeploy} {
+	// What the deploy interface wants is for deploying: this machine has its system, and Ferric may never hear of the image.
+	for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindBoot} {
 		if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
 			return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "validate the %s interface: %w", kind, err)
 		}

@@ -38,7 +38,22 @@ func (c *Conductor) createNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Nod
 
 // interfaceStates are the states in which a node's driver and interfaces may be changed.
 func interfaceStates() []ferric.ProvisionState {
-	return []ferric.ProvisionState{ferric.Enroll, ferric.Manageable, ferric.InspectFailed, ferric.InspectWait, ferric.Available, ferric.Inspecting}
+	return []ferric.ProvisionState{ferric.Enroll, ferric.Inspecting, ferric.InspectWait, ferric.Manageable, ferric.Available}
+}
+
+// mayChangeInterfaces refuses new implementations for a node that is in use. Those that follow from a change of the driver are not asked about.
+func mayChangeInterfaces(n *ferric.Node, a rpc.NodeArgs) error {
+	if n.Maintenance || slices.Contains(interfaceStates(), n.ProvisionState) {
+		return nil
+	}
+	for _, kind := range ferric.InterfaceKinds() {
+		named := slices.Contains(a.Named, string(kind)) || a.Node.Driver == n.Driver
+		if named && a.Node.Interfaces[kind] != n.Interfaces[kind] {
+			return ferric.Errorf(ferric.CodeConflict, "Node %s can not have %s_interface updated unless it is in one of allowed (%s) states or in maintenance mode. "+
+				"Current state is '%s'.", n.UUID, kind, joined(stateNames(interfaceStates())), n.ProvisionState)
+		}
+	}
+	return nil
 }
 
 // updateNode stores the API's new form of a node. What the API may not change, such as states and reservation, keeps its stored value.
@@ -59,12 +74,11 @@ func (c *Conductor) updateNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Nod
 			}
 		}
 		if next.Driver != n.Driver || !maps.Equal(next.Interfaces, n.Interfaces) {
-			if err := c.Drivers.Complete(next); err != nil {
+			if err := mayChangeInterfaces(n, a); err != nil {
 				return err
 			}
-			if !slices.Contains(interfaceStates(), n.ProvisionState) && !n.Maintenance {
-				return ferric.Errorf(ferric.CodeInvalid, "Node %s can not have its driver or interfaces updated unless it is in one of allowed (%s) states or in maintenance mode.",
-					n.UUID, joined(stateNames(interfaceStates())))
+			if err := c.Drivers.Complete(next); err != nil {
+				return err
 			}
 		}
 		takeUpdate(n, next)
@@ -124,13 +138,17 @@ func (c *Conductor) destroyNode(ctx context.Context, a rpc.NodeRef) error {
 			return err
 		}
 		switch {
-		case n.Protected:
-			return protected(n.UUID)
 		case n.InstanceID != "" && !n.Maintenance:
 			return ferric.Errorf(ferric.CodeConflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceID)
+		case n.Protected:
+			return protected(n.UUID)
 		case (!state.DeleteAllowed(n.ProvisionState) || n.ProvisionState == ferric.Available && !c.DeleteAvailable) && !n.Maintenance:
-			return ferric.Errorf(ferric.CodeConflict, `Can not delete node "%s" while it is in provision state "%s". Valid provision states to perform deletion are: manageable, enroll, adopt failed, available. Or set it into maintenance first.`,
-				n.UUID, n.ProvisionState)
+			allowed := "'manageable', 'enroll', 'adopt failed'"
+			if c.DeleteAvailable {
+				allowed += ", 'available'"
+			}
+			return ferric.Errorf(ferric.CodeConflict, `Can not delete node "%s" while it is in provision state "%s". Valid provision states to perform deletion are: "(%s)", or set the node into maintenance mode`,
+				n.UUID, n.ProvisionState, allowed)
 		}
 		if t, err := c.looseTask(ctx, n); err == nil { // best effort: its hardware type may not be here any more
 			c.endConsole(ctx, t)
