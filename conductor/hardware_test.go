@@ -32,7 +32,7 @@ func (c labConsole) StopConsole(_ context.Context, t *driver.Task) error {
 		return ferric.Errorf(ferric.CodeUnavailable, "the BMC is silent")
 	}
 	c.s.machine(t.Node.UUID).note("console off")
-	return nil
+	return t.Mutate(context.Background(), func(n *ferric.Node) error { n.InternalInfo = map[string]any{"console": "was here"}; return nil })
 }
 
 func (c labConsole) LeaveConsole(_ context.Context, m *driver.Machine) error {
@@ -213,6 +213,14 @@ func TestRAID(t *testing.T) {
 	same(t, "disks", "1 100 volume-1, 5 MAX data", disks())
 	b.clean(m.id, step("raid", "delete_configuration", nil))
 	same(t, "disks", "", disks())
+	deployed := b.site.node("fake-hardware", fakes, in(ferric.Available))
+	apply := step("raid", "apply_configuration", map[string]any{"raid_config": map[string]any{"logical_disks": []any{map[string]any{"size_gb": 7.0, "raid_level": "0"}}}})
+	priority := 150
+	apply.Priority = &priority
+	b.verb(deployed.id, "active", func(a *rpc.ProvisionArgs) { a.Steps = []rpc.StepArgs{apply} })
+	if n := b.reaches(deployed.id, ferric.Active); n.LastError != "" || n.RAIDConfig == nil || n.TargetRAIDConfig == nil {
+		t.Errorf("RAID in a deploy: %v, wanted %v, error %q", n.RAIDConfig, n.TargetRAIDConfig, n.LastError)
+	}
 	if err := want(`{}`); err != nil {
 		t.Error(err)
 	}
@@ -503,6 +511,9 @@ func TestConsolesComeBack(t *testing.T) {
 	if err := b.call(rpc.GetConsole, ref(m.id), &info); err != nil || info["url"] != "lab://" {
 		t.Errorf("console %v, %v", info, err)
 	}
+	n := b.node(m.id)
+	n.Interfaces[ferric.KindConsole] = "no-console"
+	wantCode(t, b.call(rpc.UpdateNode, rpc.NodeArgs{Node: n}, nil), ferric.CodeConflict, "can not update the console_interface while the console is enabled")
 	p.kill()
 	b.boot("one", often)
 	b.until(m.id, "the console to come back", func(*ferric.Node) bool { return m.count("console on") == 2 })

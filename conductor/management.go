@@ -16,15 +16,20 @@ func (c *Conductor) onMachine(ctx context.Context, uuid string, do func(ctx cont
 		if err != nil {
 			return err
 		}
-		t.Mutate = func(ctx context.Context, m flow.Mutate) error {
-			n, err := c.Store.UpdateNode(ctx, l, m)
-			if err == nil {
-				t.Machine.Node = n
-			}
-			return err
-		}
+		t.Mutate = c.mutate(t, l)
 		return do(ctx, t)
 	})
+}
+
+// mutate changes a task's node under a lease, outside of any operation.
+func (c *Conductor) mutate(t *driver.Task, l flow.Lease) func(context.Context, flow.Mutate) error {
+	return func(ctx context.Context, m flow.Mutate) error {
+		n, err := c.Store.UpdateNode(ctx, l, m)
+		if err == nil {
+			t.Machine.Node = n
+		}
+		return err
+	}
 }
 
 func (c *Conductor) bootDevice(ctx context.Context, a rpc.NodeRef) (*rpc.BootDeviceReply, error) {

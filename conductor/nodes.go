@@ -81,6 +81,9 @@ func (c *Conductor) updateNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Nod
 				return err
 			}
 		}
+		if n.ConsoleEnabled && next.Interfaces[ferric.KindConsole] != n.Interfaces[ferric.KindConsole] {
+			return ferric.Errorf(ferric.CodeConflict, "Node %s can not update the console_interface while the console is enabled. Please stop the console first.", n.UUID)
+		}
 		takeUpdate(n, next)
 		return nil
 	}
@@ -110,7 +113,8 @@ func takeUpdate(n, next *ferric.Node) {
 	n.InternalInfo, n.LastError = kept.InternalInfo, kept.LastError
 	n.InspectionStartedAt, n.InspectionFinishedAt = kept.InspectionStartedAt, kept.InspectionFinishedAt
 	n.BootMode, n.SecureBoot, n.Health = kept.BootMode, kept.SecureBoot, kept.Health
-	n.AllocationUUID, n.RAIDConfig = kept.AllocationUUID, kept.RAIDConfig
+	n.AllocationUUID, n.RAIDConfig, n.TargetRAIDConfig = kept.AllocationUUID, kept.RAIDConfig, kept.TargetRAIDConfig
+	n.ConsoleEnabled = kept.ConsoleEnabled
 	n.Traits, n.CreatedAt, n.Version = kept.Traits, kept.CreatedAt, kept.Version
 	if kept.Fault != "" && !n.Maintenance {
 		n.Fault = ""
@@ -151,6 +155,7 @@ func (c *Conductor) destroyNode(ctx context.Context, a rpc.NodeRef) error {
 				n.UUID, n.ProvisionState, allowed)
 		}
 		if t, err := c.looseTask(ctx, n); err == nil { // best effort: its hardware type may not be here any more
+			t.Mutate = c.mutate(t, l)
 			c.endConsole(ctx, t)
 			if err := c.forgetBoot(ctx, t); err != nil {
 				t.Log.Warn("cannot remove the boot configuration of a deleted node", "error", err)

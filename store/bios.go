@@ -80,11 +80,31 @@ func (s *Store) SetBIOSSettings(ctx context.Context, nodeUUID string, settings [
 			}
 			rows = append(rows, row)
 		}
+		if sameRows(rows, stored, func(b *biosRow) string { return b.Name }) {
+			return nil
+		}
 		if _, err := t.ExecContext(ctx, "DELETE FROM bios_settings WHERE node_uuid = $1", clean(nodeUUID)); err != nil {
 			return err
 		}
 		return biosTable.insert(ctx, s, t, nil, rows...)
 	})
+}
+
+// sameRows reports whether two lists have the same rows, in any order. name tells the rows of a list apart.
+func sameRows[T any](a, b []*T, name func(*T) string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	byName := map[string]*T{}
+	for _, row := range b {
+		byName[name(row)] = row
+	}
+	for _, row := range a {
+		if other := byName[name(row)]; other == nil || !reflect.DeepEqual(row, other) {
+			return false
+		}
+	}
+	return true
 }
 
 // BIOSSettings returns a node's settings as they were read last, by name.

@@ -57,6 +57,9 @@ func (s *Store) SetFirmware(ctx context.Context, nodeUUID string, components []f
 			}
 			rows = append(rows, &row)
 		}
+		if sameRows(rows, stored, func(f *ferric.FirmwareComponent) string { return f.Component }) {
+			return nil
+		}
 		if _, err := t.ExecContext(ctx, "DELETE FROM firmware_components WHERE node_uuid = $1", clean(nodeUUID)); err != nil {
 			return err
 		}

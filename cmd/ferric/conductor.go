@@ -34,7 +34,8 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 	s.closers = append(s.closers, func() error { pool.Close(); return nil })
 
 	consoles := &ipmi.Console{Pool: pool, Opts: ipmi.ConsoleOptions{Address: cfg.Console.Address, Public: cfg.Console.PublicAddress,
-		FirstPort: cfg.Console.FirstPort, LastPort: cfg.Console.LastPort, Idle: cfg.Console.TerminalTimeout}}
+		FirstPort: cfg.Console.FirstPort, LastPort: cfg.Console.LastPort, Idle: cfg.Console.TerminalTimeout,
+		Node: s.store.Node}}
 	s.closers = append(s.closers, func() error { consoles.Close(); return nil })
 
 	pictures, err := newImages(cfg, s.log)

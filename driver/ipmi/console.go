@@ -21,6 +21,8 @@ type ConsoleOptions struct {
 	FirstPort int           // of the ports for nodes that name none; 0: there are none
 	LastPort  int           //
 	Idle      time.Duration // without a character, after which a client is let go; 0: never
+	// Node loads a node when a client comes, so that the BMC's address and credentials are today's. nil: those of the console's start.
+	Node func(ctx context.Context, uuid string) (*ferric.Node, error)
 }
 
 // Console is the console interface "ipmitool-socat": a TCP port on the conductor that serves the machine's serial console, one client at a time.

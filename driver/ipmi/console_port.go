@@ -69,7 +69,11 @@ func (p *consolePort) attend(ctx context.Context, conn net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.console.Pool.ctx, cancel)()
-	s, err := p.console.Pool.openSOL(ctx, p.info)
+	info, err := p.today(ctx)
+	var s *sol
+	if err == nil {
+		s, err = p.console.Pool.openSOL(ctx, info)
+	}
 	if err != nil {
 		log.Warn("no serial console", "error", err)
 		farewell(conn, err.Error())
@@ -114,6 +118,20 @@ func (p *consolePort) attend(ctx context.Context, conn net.Conn) {
 	log.Info("serial console closed", "reason", why)
 	farewell(conn, why)
 	<-left
+}
+
+// today is how the BMC is reached now.
+func (p *consolePort) today(ctx context.Context) (Info, error) {
+	if p.console.Opts.Node == nil {
+		return p.info, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	n, err := p.console.Opts.Node(ctx, p.node)
+	if err != nil {
+		return Info{}, err
+	}
+	return ParseInfo(n.DriverInfo)
 }
 
 // idleTimer calls end when nothing has happened for a time.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,9 +110,17 @@ func TestConsole(t *testing.T) {
 	s, _ := newBMC(t, bmc.Options{Console: terminal})
 	pool := newPool(t, ipmi.Options{TryWait: 100 * time.Millisecond})
 	first := freePorts(t, 2)
-	c := &ipmi.Console{Pool: pool, Opts: ipmi.ConsoleOptions{Address: "127.0.0.1", FirstPort: first, LastPort: first + 1}}
+	var today atomic.Pointer[ferric.Node]
+	c := &ipmi.Console{Pool: pool, Opts: ipmi.ConsoleOptions{Address: "127.0.0.1", FirstPort: first, LastPort: first + 1,
+		Node: func(context.Context, string) (*ferric.Node, error) { return today.Load(), nil }}}
 	defer c.Close()
 	one := consoleTask(s, "1be26c0b-03f2-4d2e-ae87-c02d7f33c121")
+	now := func(password string) {
+		n := consoleTask(s, one.Node.UUID).Node
+		n.DriverInfo["ipmi_password"] = password
+		today.Store(n)
+	}
+	now(password)
 	ctx := t.Context()
 	if err := c.Validate(ctx, one.Machine); err != nil {
 		t.Fatal(err)
@@ -128,7 +137,15 @@ func TestConsole(t *testing.T) {
 	if said := ends(t, second); !strings.Contains(said, "somebody else uses this console") {
 		t.Errorf("a second client was told %q", said)
 	}
+	now("changed")
 	conn.Close()
+	for said := ""; !strings.Contains(said, "refused the user name or password"); { // the first one may still be leaving
+		said = ends(t, client(t, c, one.Machine))
+		if !strings.Contains(said, "somebody else") && !strings.Contains(said, "refused") {
+			t.Fatalf("a client was told %q", said)
+		}
+	}
+	now(password)
 	again := client(t, c, one.Machine)
 	for said := ""; ; { // the first one may still be leaving
 		b := make([]byte, 64)
