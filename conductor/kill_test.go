@@ -2,11 +2,13 @@ package conductor_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"testing"
 
 	"ferric"
 	"ferric/agentapi"
+	"ferric/flow"
 	"ferric/rpc"
 	"ferric/state"
 
@@ -28,6 +30,7 @@ type killing struct {
 	want  []string       // what must happen to the machine, once each and in this order
 	args  func(*rpc.ProvisionArgs)
 	make  func(*bench) *machine // nil: a node in the state, whose machine is off
+	error string                // last_error in the end
 	least int                   // writes that there must be; 0: 15
 	// then is asked for when the node is in the hold, "" for nothing.
 	then string
@@ -52,6 +55,8 @@ func killings() map[string]killing {
 		"clean, reserved steps": {verb: "clean", from: ferric.Manageable, end: ferric.Manageable,
 			args:  asks(rpc.StepArgs{Interface: "deploy", Step: "erase_devices"}, reserved("reboot", nil), reserved("wait", map[string]any{"seconds": 0})),
 			begun: map[string]int{"erase_devices": 1}, want: []string{"boots the ramdisk", "erased", "off", "boots the ramdisk", "off"}},
+		"abort of a failed service": {verb: "abort", from: ferric.ServiceFailed, end: ferric.Active, make: inTheRamdisk, want: []string{"off", "boots the disk"}, least: 10,
+			error: "By request, the service operation was aborted"},
 		"children": {verb: "service", from: ferric.Active, end: ferric.Active, args: asks(onChildren(vent(1)), onChildren(reserved("power_on", nil))),
 			make: parentOfOne, want: []string{"vent 1", "boots nothing"}},
 	}
@@ -59,6 +64,21 @@ func killings() map[string]killing {
 
 // running is a machine whose deployed system runs.
 func running(b *bench) *machine { return deployed(b, "lab") }
+
+// inTheRamdisk is a machine that a failed service left in its ramdisk.
+func inTheRamdisk(b *bench) *machine {
+	m := deployed(b, "lab")
+	if err := b.store.BeginAgentSession(b.Context(), m.id); err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
+// over reports whether nothing is under way on a node.
+func (b *bench) over(n *ferric.Node) bool {
+	_, err := b.store.Unfinished(context.Background(), n.UUID, flow.Provision)
+	return n.Reservation == "" && ferric.IsCode(err, ferric.CodeNotFound)
+}
 
 // parentOfOne is a node whose one child shares its machine, so that what is done to the child is seen.
 func parentOfOne(b *bench) *machine {
@@ -116,7 +136,7 @@ func killedAt(t *testing.T, k killing, d death, n int) bool {
 		if k.then != "" && n.ProvisionState == k.hold && n.Reservation == "" && !first.isDead() {
 			_ = b.try(m.id, k.then) // it may be killed by this, and asked again then
 		}
-		return first.isDead() || n.ProvisionState == k.end && n.TargetProvisionState == "" && n.Reservation == ""
+		return first.isDead() || n.ProvisionState == k.end && n.TargetProvisionState == "" && b.over(n)
 	})
 	came := first.isDead()
 	p.kill()
@@ -134,7 +154,7 @@ func killedAt(t *testing.T, k killing, d death, n int) bool {
 		if state.Failed(n.ProvisionState) && n.Reservation == "" {
 			t.Fatalf("killed at write %d: the node is %q: %s", n.Version, n.ProvisionState, n.LastError)
 		}
-		return n.ProvisionState == k.end && n.Reservation == ""
+		return n.ProvisionState == k.end && b.over(n)
 	})
 	next.stop()
 	if m.child != nil {
@@ -143,7 +163,7 @@ func killedAt(t *testing.T, k killing, d death, n int) bool {
 	if node.InstanceInfo["hashed_rescue_password"] != nil {
 		t.Errorf("killed at write %d: the password is still there", n)
 	}
-	if node.LastError != "" || node.ServiceStep != nil || node.DeployStep != nil || node.CleanStep != nil {
+	if node.LastError != k.error || node.ServiceStep != nil || node.DeployStep != nil || node.CleanStep != nil {
 		t.Errorf("killed at write %d: error %q, deploy step %v, clean step %v", n, node.LastError, node.DeployStep, node.CleanStep)
 	}
 	for what, times := range k.begun {
