@@ -22,7 +22,7 @@ func biosColumns() []column[ferric.BIOSSetting] {
 		{"name", 0, true, func(b *B) any { return b.Name }},
 		{"value", 0, true, func(b *B) any { return b.Value }},
 		{"attribute_type", 74, false, func(b *B) any { return b.AttributeType }},
-		{"allowable_values", 74, false, func(b *B) any { return b.AllowableValues }},
+		{"allowable_values", 74, false, func(b *B) any { return append([]string{}, b.AllowableValues...) }},
 		{"lower_bound", 74, false, func(b *B) any { return b.LowerBound }},
 		{"max_length", 74, false, func(b *B) any { return b.MaxLength }},
 		{"min_length", 74, false, func(b *B) any { return b.MinLength }},

@@ -65,6 +65,10 @@ func (v labVendor) Methods() []driver.VendorMethod {
 		}})
 }
 
+func (v labVendor) Steps(m *driver.Machine, phase driver.Phase) []driver.Step {
+	return v.Vendor.(driver.Stepper).Steps(m, phase)
+}
+
 func (labVendor) DriverMethods() []driver.VendorMethod {
 	return []driver.VendorMethod{{Name: "hello", HTTPMethods: []string{"GET"}, Description: "Says hello.",
 		Check: func(_ context.Context, _ *driver.Machine, args map[string]any) error {
@@ -145,6 +149,17 @@ func TestBIOSAndFirmware(t *testing.T) {
 	same(t, "setting after the reset", "Enabled", setting("Virtualization"))
 	if all, err := b.store.BIOSSettings(t.Context(), m.id); err != nil || len(all) != 5 {
 		t.Errorf("settings after the reset: %d, %v", len(all), err)
+	}
+	serviced := b.site.node("fake-hardware", fakes, in(ferric.Active))
+	b.verb(serviced.id, "service", func(a *rpc.ProvisionArgs) {
+		a.Steps = []rpc.StepArgs{step("bios", "apply_configuration", map[string]any{"settings": []any{map[string]any{"name": "QuietBoot", "value": false}}}),
+			step("vendor", "log_passthrough", nil)}
+	})
+	if n := b.reaches(serviced.id, ferric.Active); n.LastError != "" {
+		t.Error(n.LastError)
+	}
+	if s, err := b.store.BIOSSetting(t.Context(), serviced.id, "QuietBoot"); err != nil || *s.Value != "false" {
+		t.Errorf("setting after the service: %+v, %v", s, err)
 	}
 	for name, c := range map[string]struct {
 		step  rpc.StepArgs
