@@ -284,11 +284,16 @@ func TestVIFs(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "the port that machines boot from comes first", map[string]string{m.mac: "vif-1"}, attached())
-	wantCode(t, attach("vif-1", nil), ferric.CodeConflict, "vif-1", "already attached")
+	if err := attach("vif-1", nil); err != nil {
+		t.Errorf("attached once more: %v", err)
+	}
+	same(t, "attached once more", map[string]string{m.mac: "vif-1"}, attached())
 	if err := attach("vif-2", nil); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, attach("vif-3", nil), ferric.CodeInvalid, "vif-3", "not enough free physical ports")
+	if err := attach("vif-3", nil); err != nil {
+		t.Errorf("no port is free: %v", err) // the network interface noop takes it all the same
+	}
 	var vifs []rpc.VIF
 	if err := b.call(rpc.ListVIFs, ref(m.id), &vifs); err != nil || len(vifs) != 2 {
 		t.Errorf("VIFs %v, %v", vifs, err)
@@ -298,12 +303,17 @@ func TestVIFs(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	wantCode(t, detach("vif-1"), ferric.CodeInvalid, "vif-1", "not attached")
+	if err := detach("vif-1"); err != nil {
+		t.Errorf("detached once more: %v", err)
+	}
 	if err := attach("vif-4", map[string]any{"port_uuid": second.UUID}); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "the port that was asked for", map[string]string{second.Address: "vif-4"}, attached())
-	wantCode(t, attach("vif-5", map[string]any{"port_uuid": second.UUID}), ferric.CodeInvalid, "vif-5")
+	if err := attach("vif-5", map[string]any{"port_uuid": second.UUID}); err != nil {
+		t.Errorf("the port that was asked for is taken: %v", err)
+	}
+	same(t, "the port that was asked for is taken", map[string]string{second.Address: "vif-4"}, attached())
 	wantCode(t, b.call(rpc.AttachVIF, rpc.VIFArgs{NodeRef: ref(uuid.NewString()), VIF: rpc.VIF{ID: "x"}}, nil), ferric.CodeNotFound)
 }
 

@@ -11,7 +11,8 @@ import (
 // vifKey is where a port's internal_info holds the attached VIF, as in Ironic.
 const vifKey = "tenant_vif_port_id"
 
-// Network is the network interface "noop": machines stay on the network that they are cabled to. VIFs are noted on the ports.
+// Network is the network interface "noop": machines stay on the network that they are cabled to. It refuses no VIF, as Ironic's does not;
+// VIFs are noted on the ports while there are free ones, so that it can tell which are attached.
 type Network struct{}
 
 // Properties implements driver.Interface.
@@ -26,7 +27,7 @@ func (Network) Connect(context.Context, *driver.Task, driver.NetworkPurpose) err
 // Disconnect implements driver.Network.
 func (Network) Disconnect(context.Context, *driver.Task, driver.NetworkPurpose) error { return nil }
 
-// AttachVIF implements driver.Network. A VIF takes the first free port that machines boot from, else the first free one.
+// AttachVIF implements driver.Network. A VIF takes the first free port that machines boot from, else the first free one, else none.
 func (Network) AttachVIF(ctx context.Context, t *driver.Task, vif driver.VIF) error {
 	var free []*ferric.Port
 	for _, p := range t.Machine.Ports {
@@ -34,14 +35,14 @@ func (Network) AttachVIF(ctx context.Context, t *driver.Task, vif driver.VIF) er
 		case nil, "":
 			free = append(free, p)
 		case vif.ID:
-			return ferric.Errorf(ferric.CodeConflict, "Unable to attach VIF because VIF %s is already attached to Ironic Port %s", vif.ID, p.UUID)
+			return nil
 		}
 	}
 	if want, ok := vif.Extra["port_uuid"].(string); ok {
 		free = slices.DeleteFunc(free, func(p *ferric.Port) bool { return p.UUID != want })
 	}
 	if len(free) == 0 {
-		return ferric.Errorf(ferric.CodeInvalid, "Unable to attach VIF %s, not enough free physical ports.", vif.ID)
+		return nil
 	}
 	slices.SortStableFunc(free, func(a, b *ferric.Port) int {
 		switch {
@@ -74,7 +75,7 @@ func (Network) DetachVIF(ctx context.Context, t *driver.Task, id string) error {
 		})
 		return err
 	}
-	return ferric.Errorf(ferric.CodeInvalid, "Unable to detach VIF %s from node %s because it is not attached to it.", id, t.Node.UUID)
+	return nil
 }
 
 // VIFs implements driver.Network.

@@ -137,7 +137,7 @@ class Node(Case):
         self.baremetal.attach_vif_to_node(node, vif)
         self.assertEqual([vif], self.baremetal.list_node_vifs(node))
         self.assertTrue(self.baremetal.detach_vif_from_node(node, vif))
-        self.assertFalse(self.baremetal.detach_vif_from_node(node, vif))
+        self.assertEqual([], self.baremetal.list_node_vifs(node))
 
     def test_conflict(self):
         node = self.node(name="sdk-one")
