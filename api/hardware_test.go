@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -203,6 +205,58 @@ func TestHardwareCalls(t *testing.T) {
 			}
 			if got := strings.TrimSpace(string(r.body)); got != c.reply {
 				t.Errorf("body %q, want %q", got, c.reply)
+			}
+		})
+	}
+}
+
+// TestHardwareFieldsByVersion holds the first microversion of every field of BIOS settings and firmware components, in a list, in a list with
+// detail, and in a setting of its own.
+func TestHardwareFieldsByVersion(t *testing.T) {
+	f := goldenFixture(t)
+	always := map[string]int{"created_at": 1, "updated_at": 1}
+	bios := map[string]int{"name": 1, "value": 1, "links": 1, "attribute_type": 74, "allowable_values": 74, "lower_bound": 74, "max_length": 74,
+		"min_length": 74, "read_only": 74, "reset_required": 74, "unique": 74, "upper_bound": 74}
+	brief := map[string]int{"name": 1, "value": 1, "links": 1}
+	firmware := map[string]int{"component": 1, "initial_version": 1, "current_version": 1, "last_version_flashed": 1, "vendor": 114, "model": 114,
+		"serial_number": 114}
+	const node = "/v1/nodes/" + nodeID
+	for name, c := range map[string]struct {
+		path   string
+		first  int
+		fields map[string]int
+	}{
+		"settings":              {node + "/bios", 40, brief},
+		"settings, detail":      {node + "/bios?detail=True", 74, bios},
+		"setting":               {node + "/bios/Virtualization", 40, bios},
+		"components":            {node + "/firmware", 86, firmware},
+		"components, no detail": {node + "/firmware?detail=False", 86, firmware},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := f.with(t)
+			for v := c.first; v <= 115; v++ {
+				answer := f.must(200, "GET", fmt.Sprintf("1.%d %s", v, c.path), nil).object(t)
+				var got map[string]any
+				for _, inner := range answer {
+					switch inner := inner.(type) {
+					case []any:
+						got = inner[len(inner)-1].(map[string]any)
+					case map[string]any:
+						got = inner
+					}
+				}
+				want := maps.Clone(c.fields)
+				maps.Copy(want, always)
+				for field, first := range want {
+					if _, shown := got[field]; shown != (v >= first) {
+						t.Errorf("at 1.%d: %s shown: %v; its first version is 1.%d", v, field, shown, first)
+					}
+				}
+				for field := range got {
+					if want[field] == 0 {
+						t.Errorf("at 1.%d: %s is not in the history of versions", v, field)
+					}
+				}
 			}
 		})
 	}
