@@ -94,13 +94,14 @@ func fakes(n *ferric.Node) {
 // idle waits until nothing is under way on a node.
 func (b *bench) idle(id string) *ferric.Node {
 	b.Helper()
-	return b.until(id, "idle", func(n *ferric.Node) bool {
+	b.until(id, "idle", func(n *ferric.Node) bool {
 		if n.Reservation != "" {
 			return false
 		}
 		_, err := b.store.Unfinished(b.Context(), id, flow.Hardware)
 		return ferric.IsCode(err, ferric.CodeNotFound)
 	})
+	return b.node(id) // it may have been seen before the end
 }
 
 func step(kind, name string, args map[string]any) rpc.StepArgs {

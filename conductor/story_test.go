@@ -76,7 +76,7 @@ func TestLifeWithAgent(t *testing.T) {
 	if n.InspectionFinishedAt.IsZero() || !n.InspectionStartedAt.IsZero() {
 		t.Errorf("inspected from %v to %v", n.InspectionStartedAt, n.InspectionFinishedAt)
 	}
-	same(t, "properties", map[string]any{"cpu_arch": "x86_64", "cpus": "4", "memory_mb": "4096", "local_gb": "19", "vendor": "lab",
+	same(t, "properties", map[string]any{"cpu_arch": "x86_64", "cpus": 4.0, "memory_mb": 4096.0, "local_gb": 19.0, "vendor": "lab",
 		"capabilities": "boot_mode:uefi"}, n.Properties)
 
 	p.mortal.forget()
