@@ -21,20 +21,21 @@ import (
 
 // API serves the REST API. It is an http.Handler.
 type API struct {
-	config   Config
-	deps     Deps
-	log      *slog.Logger
-	now      func() time.Time
-	machine  *state.Machine
-	nodes    *resource[ferric.Node]
-	looks    *renderings
-	ports    *resource[ferric.Port]
-	table    *table
-	ramdisk  *table
-	document func() map[string]any // for /ferric/v1/openapi.json
-	auth     Authenticator
-	kinds    map[string]guarded
-	rules    func() *policy.Rules
+	config          Config
+	deps            Deps
+	log             *slog.Logger
+	now             func() time.Time
+	machine         *state.Machine
+	nodes           *resource[ferric.Node]
+	looks           *renderings
+	ports           *resource[ferric.Port]
+	table           *table
+	ramdisk         *table
+	document        func() map[string]any // for /ferric/v1/openapi.json
+	auth            Authenticator
+	kinds           map[string]guarded
+	rules           func() *policy.Rules
+	inspectionRules *resource[ferric.InspectionRule]
 }
 
 // New makes the API. CodeInvalid names the setting that cannot work; the user file is read once here, so that a bad one is
@@ -70,6 +71,7 @@ func New(config Config, deps Deps) (*API, error) {
 	if a.looks, err = newRenderings(); err != nil {
 		return nil, err
 	}
+	a.inspectionRules = ruleResource()
 	routes := a.routes()
 	a.table = newTable(routes)
 	a.document = sync.OnceValue(func() map[string]any { return a.describe(routes) })

@@ -30,6 +30,9 @@ type Config struct {
 
 	// RamdiskEndpoints lets agents use lookup, heartbeat and continue_inspection here. Ramdisk serves them in any case.
 	RamdiskEndpoints bool
+	// DiscoveryDriver is the hardware type of nodes that are made of machines which nobody knows and which send inspection data. "": none are
+	// made.
+	DiscoveryDriver string
 	// RestrictLookup limits lookup to the provision states in which an agent is expected.
 	RestrictLookup bool
 

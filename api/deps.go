@@ -39,6 +39,7 @@ type Store interface {
 	NodeStore
 	PortStore
 	RecordStore
+	RuleStore
 }
 
 // NodeStore holds nodes.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"ferric/agentapi"
 	"ferric/rpc"
 	"ferric/state"
+
+	"github.com/google/uuid"
 )
 
 // forbiddenPath refuses the agents' part of the API where it is switched off.
@@ -189,22 +192,54 @@ func (a *API) continueInspection(rq *request) (any, error) {
 	}
 	inventory := raw["inventory"]
 	delete(raw, "inventory")
-	// The token comes first: to process the data takes the node's lease, and time.
 	var reply rpc.LookupReply
-	if rq.version >= 84 {
-		if err := a.deps.Conductors.Call(rq.Context(), n, rpc.Lookup, a.ref(rq, n), &reply); err != nil {
+	if n == nil {
+		if n, err = a.discover(rq, macs, bmc, inventory, mustJSON(raw), &reply); err != nil {
 			return nil, err
 		}
-	}
-	err = a.deps.Conductors.Call(rq.Context(), n, rpc.ContinueInspection,
-		rpc.InspectionArgs{NodeRef: a.ref(rq, n), Inventory: inventory, PluginData: mustJSON(raw)}, nil)
-	if err != nil {
+	} else if err := a.takeInspection(rq, n, inventory, mustJSON(raw), &reply); err != nil {
 		return nil, err
 	}
 	if rq.version < 84 {
 		return map[string]string{"uuid": n.UUID}, nil
 	}
 	return a.lookupAnswer(rq, n, reply), nil
+}
+
+// takeInspection hands the data to the conductor. The token comes first: to process the data takes the node's lease, and time.
+func (a *API) takeInspection(rq *request, n *ferric.Node, inventory, plugin json.RawMessage, reply *rpc.LookupReply) error {
+	if rq.version >= 84 {
+		if err := a.deps.Conductors.Call(rq.Context(), n, rpc.Lookup, a.ref(rq, n), reply); err != nil {
+			return err
+		}
+	}
+	return a.deps.Conductors.Call(rq.Context(), n, rpc.ContinueInspection,
+		rpc.InspectionArgs{NodeRef: a.ref(rq, n), Inventory: inventory, PluginData: plugin}, nil)
+}
+
+// discover enrols a machine that no node is known of, where that is switched on. Who asks learns nothing else than that there is no node.
+func (a *API) discover(rq *request, macs, bmc []string, inventory, plugin json.RawMessage, reply *rpc.LookupReply) (*ferric.Node, error) {
+	if a.config.DiscoveryDriver == "" {
+		return nil, nowhere()
+	}
+	addresses := macs
+	if len(macs) == 0 {
+		for _, b := range bmc {
+			addresses = append(addresses, "bmc "+b)
+		}
+	}
+	n := &ferric.Node{UUID: uuid.NewString(), Driver: a.config.DiscoveryDriver, ConductorGroup: a.config.DefaultConductorGroup,
+		ResourceClass: a.config.DefaultResourceClass}
+	args := rpc.DiscoverArgs{Node: n, Addresses: addresses, Inventory: inventory, PluginData: plugin, Caller: rq.caller}
+	switch err := a.deps.Conductors.Call(rq.Context(), n, rpc.Discover, args, reply); ferric.ErrorCode(err) {
+	case "":
+		return reply.Node, nil
+	case ferric.CodeUnavailable, ferric.CodeBusy, ferric.CodeLocked, ferric.CodeTimeout, ferric.CodeConflict:
+		return nil, ferric.Errorf(ferric.CodeUnavailable, "The machine cannot be enrolled now; try again.")
+	default:
+		a.log.WarnContext(rq.Context(), "a discovered machine was not enrolled", "addresses", addresses, "error", err)
+		return nil, nowhere()
+	}
 }
 
 func bmcAddresses(inv agentapi.Inventory) []string {
@@ -217,47 +252,74 @@ func bmcAddresses(inv agentapi.Inventory) []string {
 	return out
 }
 
-// inspectedNode finds the node that waits for the data. Nobody else's data is taken.
+// inspectedNode finds the node that waits for the data: by UUID, by MAC addresses and by the BMC's, which must not contradict one another. nil is
+// a machine that nobody knows. Nobody else's data is taken.
 func (a *API) inspectedNode(rq *request, id string, macs, bmc []string) (*ferric.Node, error) {
 	var n *ferric.Node
-	err := nowhere()
-	if id != "" || len(macs) > 0 {
-		n, err = a.agentNode(rq, id, macs)
+	var err error
+	if id != "" {
+		if n, err = a.agentNode(rq, id, nil); err != nil {
+			return nil, err
+		}
 	}
-	if ferric.IsCode(err, ferric.CodeNotFound) && id == "" && len(bmc) > 0 {
-		n, err = a.nodeByBMC(rq, bmc)
+	if len(macs) > 0 {
+		ports, err := a.deps.Store.Ports(rq.Context(), ferric.PortFilter{Addresses: macs})
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range ports {
+			if n != nil && n.UUID != p.NodeUUID {
+				a.log.WarnContext(rq.Context(), "inspection data refused: several nodes have the machine's addresses", "nodes", []string{n.UUID, p.NodeUUID}, "addresses", macs)
+				return nil, nowhere()
+			}
+			if n == nil {
+				if n, err = a.agentNode(rq, p.NodeUUID, nil); err != nil {
+					return nil, err
+				}
+			}
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	if n.ProvisionState != ferric.InspectWait && n.ProvisionState != ferric.Inspecting {
+	if n != nil && n.ProvisionState != ferric.InspectWait && n.ProvisionState != ferric.Inspecting {
 		a.log.WarnContext(rq.Context(), "inspection data refused: none is expected", "node", n.UUID, "provision_state", n.ProvisionState)
 		return nil, nowhere()
 	}
-	return n, nil
+	return a.checkBMC(rq, n, bmc)
 }
 
-// nodeByBMC finds the one node that waits for inspection data and has a BMC with one of the addresses.
-func (a *API) nodeByBMC(rq *request, bmc []string) (*ferric.Node, error) {
+// checkBMC finds the node by its BMC if n is nil, and otherwise refuses it if the BMC is another node's only.
+func (a *API) checkBMC(rq *request, n *ferric.Node, bmc []string) (*ferric.Node, error) {
+	if len(bmc) == 0 {
+		return n, nil
+	}
 	nodes, err := a.deps.Store.Nodes(rq.Context(), ferric.NodeFilter{
 		ProvisionStates: []ferric.ProvisionState{ferric.InspectWait}, IncludeChildren: true}, ferric.Page{})
 	if err != nil {
 		return nil, err
 	}
 	var found []*ferric.Node
-	for _, n := range nodes {
-		for key, v := range n.DriverInfo {
+	for _, candidate := range nodes {
+		for key, v := range candidate.DriverInfo {
 			s, _ := v.(string)
-			if strings.HasSuffix(key, "_address") && slices.Contains(bmc, hostOf(s)) {
-				found = append(found, n)
+			host := hostOf(s)
+			if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+				continue
+			}
+			if strings.HasSuffix(key, "_address") && slices.Contains(bmc, host) {
+				found = append(found, candidate)
 				break
 			}
 		}
 	}
-	if len(found) != 1 {
-		return nil, nowhere()
+	switch {
+	case len(found) == 0:
+		return n, nil
+	case n == nil && len(found) == 1:
+		return found[0], nil
+	case n != nil && slices.ContainsFunc(found, func(f *ferric.Node) bool { return f.UUID == n.UUID }):
+		return n, nil
 	}
-	return found[0], nil
+	a.log.WarnContext(rq.Context(), "inspection data refused: the BMC is another node's, or several nodes'", "bmc", bmc)
+	return nil, nowhere()
 }
 
 // hostOf is the host of an address that may be a URL.
@@ -265,5 +327,5 @@ func hostOf(s string) string {
 	if u, err := url.Parse(s); err == nil && u.Host != "" {
 		return u.Hostname()
 	}
-	return s
+	return strings.Trim(s, "[]")
 }

@@ -180,17 +180,32 @@ func (m *mortal) SetFirmware(ctx context.Context, node string, c []ferric.Firmwa
 }
 
 func (m *mortal) SetInventory(ctx context.Context, i *ferric.Inventory) error {
-	return m.other(func() error { return m.Store.SetInventory(ctx, i) })
+	return m.write(func() error { return m.Store.SetInventory(ctx, i) })
+}
+
+func (m *mortal) SetInspection(ctx context.Context, i *ferric.Inspection) error {
+	return m.write(func() error { return m.Store.SetInspection(ctx, i) })
+}
+
+func (m *mortal) DeleteInspection(ctx context.Context, node string) error {
+	return m.write(func() error { return m.Store.DeleteInspection(ctx, node) })
+}
+
+func (m *mortal) Discover(ctx context.Context, n *ferric.Node, addresses []string, i *ferric.Inspection) (id string, made bool, err error) {
+	err = m.write(func() error { id, made, err = m.Store.Discover(ctx, n, addresses, i); return err })
+	return id, made, err
 }
 
 func (m *mortal) CreatePort(ctx context.Context, p *ferric.Port) error {
-	return m.other(func() error { return m.Store.CreatePort(ctx, p) })
+	return m.write(func() error { return m.Store.CreatePort(ctx, p) })
 }
 
-func (m *mortal) Announce(ctx context.Context, c ferric.Conductor) error {
-	return m.other(func() error { return m.Store.Announce(ctx, c) })
+func (m *mortal) DeletePort(ctx context.Context, uuid string) error {
+	return m.write(func() error { return m.Store.DeletePort(ctx, uuid) })
 }
 
-func (m *mortal) Retire(ctx context.Context, host string) error {
-	return m.other(func() error { return m.Store.Retire(ctx, host) })
+// write is ledger for what returns no node.
+func (m *mortal) write(do func() error) error {
+	_, err := m.ledger(func() (*ferric.Node, error) { return nil, do() })
+	return err
 }

@@ -21,6 +21,9 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 	a := s.cfg.API
 	conf := api.Defaults()
 	conf.PublicEndpoint, conf.AuthStrategy, conf.UserFile = a.PublicEndpoint, a.AuthStrategy, a.HTTPBasicAuthUserFile
+	if s.cfg.Discovery.Enabled {
+		conf.DiscoveryDriver = s.cfg.Discovery.Driver
+	}
 	conf.RamdiskEndpoints, conf.RestrictLookup = a.EnableRamdiskEndpoints, a.RestrictLookup
 	conf.MaxLimit, conf.MaxBody = a.MaxLimit, int64(a.MaxBodySize)
 	conf.MaxBodyProvision, conf.MaxBodyInspection, conf.MaxDepth = int64(a.MaxBodySizeProvision), int64(a.MaxBodySizeInspection), a.MaxBodyDepth
