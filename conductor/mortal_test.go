@@ -184,7 +184,7 @@ func (m *mortal) SetInventory(ctx context.Context, i *ferric.Inventory) error {
 }
 
 func (m *mortal) SetInspection(ctx context.Context, i *ferric.Inspection) error {
-	return m.write(func() error { return m.Store.SetInspection(ctx, i) })
+	return m.other(func() error { return m.Store.SetInspection(ctx, i) }) // an agent waits for it
 }
 
 func (m *mortal) DeleteInspection(ctx context.Context, node string) error {
