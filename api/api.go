@@ -29,6 +29,8 @@ type API struct {
 	nodes           *resource[ferric.Node]
 	looks           *renderings
 	ports           *resource[ferric.Port]
+	inspectionRules *resource[ferric.InspectionRule]
+	feed            *feed
 	table           *table
 	ramdisk         *table
 	document        func() map[string]any // for /ferric/v1/openapi.json
@@ -71,7 +73,7 @@ func New(config Config, deps Deps) (*API, error) {
 	if a.looks, err = newRenderings(); err != nil {
 		return nil, err
 	}
-	a.inspectionRules = ruleResource()
+	a.inspectionRules, a.feed = ruleResource(), newFeed()
 	routes := a.routes()
 	a.table = newTable(routes)
 	a.document = sync.OnceValue(func() map[string]any { return a.describe(routes) })
@@ -136,7 +138,7 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request, t *table, auth Auth
 	w.Header().Set("Openstack-Request-Id", id)
 	ctx, cancel := context.WithTimeout(obs.WithRequestID(r.Context(), id), a.config.RequestTimeout)
 	defer cancel()
-	rq := &request{Request: r.WithContext(ctx), header: w.Header(), base: a.publicURL(r), rules: a.rules()}
+	rq := &request{Request: r.WithContext(ctx), client: r.Context(), header: w.Header(), base: a.publicURL(r), rules: a.rules()}
 	pattern := "none"
 	defer func() {
 		if p := recover(); p != nil {
@@ -209,7 +211,7 @@ func (a *API) dispatch(w *answer, rq *request, t *table, auth Authenticator, age
 	if rq.version >= 107 {
 		w.Header().Set("X-Openstack-Request-Id", w.Header().Get("Openstack-Request-Id"))
 	}
-	if !acceptsJSON(rq.Header.Get("Accept")) {
+	if !acceptsJSON(rq.Header.Get("Accept")) && path != eventsPath {
 		return &routeError{status: http.StatusNotAcceptable}
 	}
 	if rq.version < 91 && rq.Header.Get(versionHeader) != "" {
@@ -248,6 +250,8 @@ func (a *API) dispatch(w *answer, rq *request, t *table, auth Authenticator, age
 		w.WriteHeader(status)
 	case rawJSON:
 		writeJSON(w, status, v)
+	case streamed:
+		return v(w)
 	case rawBytes:
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.WriteHeader(status)

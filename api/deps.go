@@ -18,6 +18,8 @@ type Deps struct {
 	Conductors Conductors
 	Log        *slog.Logger
 
+	// Changes is the outbox of the change feed. nil: GET /ferric/v1/events answers 503.
+	Changes ChangeStore
 	// Owner returns the host name of the conductor that serves the node now, "" if none does. nil: the one that served
 	// it last.
 	Owner func(ctx context.Context, node *ferric.Node) string

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -16,8 +17,9 @@ import (
 // request is one request on its way through a handler.
 type request struct {
 	*http.Request
-	version  int    // minor number of the microversion
-	base     string // what links begin with, without a slash at the end
+	client   context.Context // ends when the client goes, and not after the request's time
+	version  int             // minor number of the microversion
+	base     string          // what links begin with, without a slash at the end
 	vars     map[string]string
 	query    url.Values
 	bodyArgs map[string]any // body of an argsBody route

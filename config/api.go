@@ -20,6 +20,7 @@ type API struct {
 	MaxBodySizeProvision          Size          `toml:"max_body_size_provision" default:"6MiB" min:"4KiB" max:"64MiB" help:"Largest request body with a config drive. It must fit into bus.max_payload."`
 	MaxBodySizeInspection         Size          `toml:"max_body_size_inspection" default:"6MiB" min:"4KiB" max:"64MiB" help:"Largest inventory that a machine may send. It must fit into bus.max_payload."`
 	MaxBodyDepth                  int           `toml:"max_body_depth" default:"25" min:"8" max:"1000" help:"Deepest nesting of a JSON request body."`
+	MaxEventStreams               int           `toml:"max_event_streams" default:"500" min:"0" max:"1000000" help:"Most clients that follow the change feed (/ferric/v1/events) at the same time. Each holds one of max_connections."`
 	MaxConnections                int           `toml:"max_connections" default:"1000" min:"1" max:"1000000" help:"Most connections open at the same time; further ones wait."`
 	RequestTimeout                time.Duration `toml:"request_timeout" default:"60s" min:"1s" max:"1h" help:"Longest that a request may take, reading the body included."`
 	IdleTimeout                   time.Duration `toml:"idle_timeout" default:"120s" min:"1s" max:"1h" help:"How long an idle connection is kept."`

@@ -10,6 +10,7 @@ import (
 
 	"ferric"
 	"ferric/api"
+	"ferric/bus"
 	"ferric/policy"
 	"ferric/policy/file"
 
@@ -36,7 +37,8 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 	if a.RBACServiceRoleElevatedAccess {
 		conf.ElevatedServiceProject = a.RBACServiceProjectName
 	}
-	deps := api.Deps{Store: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler()}
+	conf.MaxEventStreams = a.MaxEventStreams
+	deps := api.Deps{Store: s.store, Changes: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler()}
 	if s.cfg.Metrics.Enabled && s.cfg.Metrics.Listen == "" {
 		deps.Metrics = s.metrics
 	}
@@ -48,6 +50,24 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 		deps.Policy = source.Rules
 	}
 	return api.New(conf, deps)
+}
+
+// followChanges adds the part that runs the change feed: the bus tells that there are changes, the database which ones.
+func (s *service) followChanges(rest *api.API) error {
+	poke := make(chan struct{}, 1)
+	wake := func(context.Context) {
+		select {
+		case poke <- struct{}{}:
+		default:
+		}
+	}
+	sub, err := s.bus.Subscribe("changes.node.>", func(ctx context.Context, _ bus.Event) { wake(ctx) }, wake)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { sub.Stop(); return nil })
+	s.run("event feed", func(ctx context.Context) error { return rest.Events(ctx, poke) })
+	return nil
 }
 
 // listenAPI opens the API's listener and adds the part that serves it.

@@ -135,6 +135,9 @@ func (s *service) setUp(ctx context.Context) (err error) {
 		}
 	}
 	if cfg.HasRole("api") {
+		if err := s.followChanges(rest); err != nil {
+			return err
+		}
 		if err := s.listenAPI(ctx, rest); err != nil {
 			return err
 		}
