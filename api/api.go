@@ -37,7 +37,6 @@ type API struct {
 	auth            Authenticator
 	kinds           map[string]guarded
 	rules           func() *policy.Rules
-	inspectionRules *resource[ferric.InspectionRule]
 }
 
 // New makes the API. CodeInvalid names the setting that cannot work; the user file is read once here, so that a bad one is

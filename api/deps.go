@@ -18,7 +18,7 @@ type Deps struct {
 	Conductors Conductors
 	Log        *slog.Logger
 
-	// Changes is the outbox of the change feed. nil: GET /ferric/v1/events answers 503.
+	// Changes is the outbox of the change feed. nil: there is no GET /ferric/v1/events.
 	Changes ChangeStore
 	// Owner returns the host name of the conductor that serves the node now, "" if none does. nil: the one that served
 	// it last.

@@ -64,7 +64,7 @@ func eventArgs() []arg {
 // comes back says which event it saw last, and gets what it missed.
 func (a *API) streamEvents(rq *request) (any, error) {
 	if a.deps.Changes == nil {
-		return nil, ferric.Errorf(ferric.CodeUnavailable, "There is no change feed here.")
+		return nil, notHere()
 	}
 	s := &eventStream{a: a, rq: rq, visible: map[string]bool{}}
 	if ident := rq.args.str("node"); ident != "" {
