@@ -36,6 +36,11 @@ check: ## quick checks without root: format, vet, unit tests
 	$(GO) vet ./...
 	$(GO) test ./...
 
+.PHONY: diff-ironic
+diff-ironic: build ## play the same conversations to Debian's Ironic and to Ferric and tell where they differ (as root; not part of test)
+	@test/deps.sh $(shell cat test/diff/packages.txt)
+	$(GO) run ./test/diff $(DIFF_FLAGS)
+
 .PHONY: bench
 bench: deps build ## measure: image writing, boot times, memory; results as in bench/README.md
 	bench/run.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# peer.sh up|down: Debian's Ironic on loopback, noauth, fake hardware, to compare with. It needs the packages ironic-api,
-# ironic-conductor, mariadb-server and uwsgi-plugin-python3; nothing under /etc is changed.
+# peer.sh up|down: Debian's Ironic on loopback, noauth, fake hardware, to compare with. It needs the packages of
+# packages.txt; nothing under /etc is changed.
 #
 #   PEER_DIR       everything it writes: database, logs, process ids (required; "down" removes it unless PEER_KEEP is set)
 #   PEER_PORT      of the API        (26385)

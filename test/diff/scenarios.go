@@ -71,6 +71,7 @@ func nodeLife(t *talk) {
 	t.at(1).get(nodePath)
 	t.at(2).get(nodePath)
 	t.change(nodePath, "instance_uuid", freshID)
+	t.at(72).put(nodePath+"/states/provision", m{"target": "undeploy"})
 	t.get("/v1/nodes?instance_uuid=" + freshID)
 	t.get("/v1/nodes?associated=true")
 	t.get("/v1/nodes?associated=true&maintenance=true")
@@ -81,7 +82,7 @@ func nodeLife(t *talk) {
 	t.get("/v1/nodes?provision_state=active")
 	t.at(8).get("/v1/nodes?provision_state=active")
 	t.del(nodePath)
-	provision(t, "rebuild", m{"configdrive": "aGVsbG8="})
+	provision(t, "rebuild", m{"configdrive": m{"user_data": "hello"}})
 	provision(t, "rescue", m{"rescue_password": "secret"})
 	t.get(nodePath + "?fields=instance_info,driver_info")
 	provision(t, "unrescue", nil)
@@ -134,7 +135,7 @@ func everyVerb(t *talk) {
 			t.rest(nodeID)
 		}
 		for v, since := range verbsSince {
-			if since > newest {
+			if since > newest || v == "undeploy" { // Ironic takes that one early
 				continue
 			}
 			t.at(since-1).put(nodePath+"/states/provision", m{"target": v})
@@ -410,7 +411,6 @@ func badRequests(t *talk) {
 		"/v1/lookup?node_uuid=" + nodeID, "/v1/lookup?node_uuid=" + nobody} {
 		t.get(path)
 	}
-	t.at(90).get("/v1/nodes/alpha.json")
 	for _, body := range []any{m{"callback_url": "http://127.0.0.1:1"}, m{"callback_url": "http://127.0.0.1:1", "agent_token": "x"},
 		m{"callback_url": 7, "agent_token": "x"}, m{"agent_token": "x"}, m{"callback_url": "x", "agent_token": "x", "nonsense": 1},
 		m{"callback_url": "x", "agent_token": "x", "agent_status": "nonsense"}, m{"callback_url": "x", "agent_token": "x", "agent_verify_ca": "x"}} {
