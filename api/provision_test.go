@@ -290,3 +290,28 @@ func TestProvisionWaits(t *testing.T) {
 		})
 	}
 }
+
+// TestStepsHideSecrets shows the step under way without the passwords among its arguments.
+func TestStepsHideSecrets(t *testing.T) {
+	f := newFixture(t)
+	id := f.node(nil)
+	step := func(name string) map[string]any {
+		return map[string]any{"interface": "bios", "step": name, "args": map[string]any{"password": "hunter2", "settings": []any{map[string]any{"name": "a"}}}}
+	}
+	f.change(id, func(n *ferric.Node) {
+		n.CleanStep, n.DeployStep, n.ServiceStep = step("c"), step("d"), step("s")
+		n.InstanceInfo = map[string]any{"hashed_rescue_password": "$5$x$y"}
+	})
+	r := f.must(200, "GET", "1.115 /v1/nodes/"+id, nil)
+	for _, secret := range []string{"hunter2", "$5$"} {
+		if strings.Contains(string(r.body), secret) {
+			t.Errorf("%s is shown: %s", secret, r.body)
+		}
+	}
+	for field, name := range map[string]string{"clean_step": "c", "deploy_step": "d", "service_step": "s"} {
+		got, _ := r.object(t)[field].(map[string]any)
+		if got["step"] != name || got["args"].(map[string]any)["password"] != "******" {
+			t.Errorf("%s is %v", field, got)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"ferric"
 	"ferric/conductor"
 	"ferric/rpc"
+	"ferric/state"
 )
 
 func TestIllegalVerbs(t *testing.T) {
@@ -278,6 +279,50 @@ func TestCleanPriorities(t *testing.T) {
 	b.reaches(m.id, ferric.Available)
 	if begun := m.begun(); begun["erase_devices"] != 1 || begun["erase_devices_metadata"] != 0 {
 		t.Errorf("begun: %v", begun)
+	}
+}
+
+// TestVerifyPriorities lets the configuration leave a verify step out.
+func TestVerifyPriorities(t *testing.T) {
+	for name, c := range map[string]struct {
+		priorities map[string]int
+		want       any
+	}{"as it comes": {nil, "lab"}, "left out": {map[string]int{"management.note_vendor": 0}, nil}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.boot("one", func(cf *conductor.Config) { cf.VerifyPriorities = c.priorities })
+			m := b.site.node("lab", in(ferric.Enroll))
+			b.verb(m.id, "manage")
+			same(t, "vendor", c.want, b.reaches(m.id, ferric.Manageable).Properties["vendor"])
+		})
+	}
+}
+
+// TestVerbsThatTheStateForbids tries every verb in every state in which the state machine has none of it: all are refused, and nothing changes.
+func TestVerbsThatTheStateForbids(t *testing.T) {
+	b := newBench(t)
+	b.boot("one")
+	m := b.site.node("fake-hardware")
+	machine := state.New()
+	refused := 0
+	for _, s := range state.All() {
+		b.change(m.id, func(n *ferric.Node) { n.ProvisionState, n.TargetProvisionState = s, "" })
+		before := b.node(m.id)
+		for _, target := range []string{"active", "deploy", "rebuild", "deleted", "undeploy", "manage", "provide", "inspect", "clean", "adopt", "rescue", "unrescue", "service", "abort", "unhold"} {
+			event, _ := state.EventFor(target)
+			if machine.Can(s, event) {
+				continue
+			}
+			refused++
+			err := b.try(m.id, target, asks(burnIn()), password("pw"))
+			wantCode(t, err, ferric.CodeInvalid, `The requested action "`+target+`" can not be performed on node "`+m.id+`" while it is in state "`+string(s)+`".`)
+		}
+		if n := b.node(m.id); n.Version != before.Version {
+			t.Errorf("a refused verb changed the node in %q", s)
+		}
+	}
+	if refused < 300 {
+		t.Errorf("only %d verbs were refused", refused)
 	}
 }
 

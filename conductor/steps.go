@@ -30,6 +30,10 @@ func driverSteps(set *driver.Set, m *driver.Machine, phase driver.Phase) []offer
 			o := offer{Step: flow.Step{Interface: string(kind), Name: s.Name, Priority: s.Priority, Repeat: cmp.Or(s.Repeat, flow.Safe)},
 				args: s.Args, ramdisk: s.RequiresRamdisk}
 			o.Info = info(s.Abortable, s.Args, s.RequiresRamdisk)
+			if phase == driver.DeployPhase { // a deploy may be given up at any step
+				o.Info["abortable"] = true
+				delete(o.Info, "requires_ramdisk")
+			}
 			out = append(out, o)
 		}
 	}

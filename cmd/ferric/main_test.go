@@ -205,6 +205,8 @@ func TestCommandLine(t *testing.T) {
 		"unknown subcommand": {[]string{"fly"}, 2, []string{`no subcommand "fly"`}},
 		"version":            {[]string{"version"}, 0, []string{"ferric "}},
 		"unknown key":        {[]string{"serve", "--config", file}, 1, []string{"api.lisen", file + ":3", "api.listen"}},
+		"bad priority": {[]string{"config", "show", "--set", "conductor.clean_step_priority_override=deploy.erase_devices=lots"}, 1,
+			[]string{"conductor.clean_step_priority_override", "deploy.erase_devices", "a whole number from 0 to 1000"}},
 		"unknown interface":  {[]string{"config", "show", "--set", "drivers.default_boot_interface=floppy"}, 1, []string{"drivers.default_boot_interface", "ipxe"}},
 		"secrets are masked": {[]string{"config", "show", "--set", "bus.url=nats://h:1", "--set", "bus.user=u", "--set", "bus.password=hunter2"}, 0, []string{`password = "******"`}},
 		"reference":          {[]string{"config", "reference"}, 0, []string{"[conductor]"}},
