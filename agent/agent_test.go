@@ -221,7 +221,7 @@ func TestTokenFromKernelParameter(t *testing.T) {
 
 func TestInspection(t *testing.T) {
 	c, h := newConductor(t, httptest.NewTLSServer), newHardware(t)
-	run(t, h, "BOOTIF=01-52-54-00-00-00-01 ipa-collect-lldp=1 ipa-api-url="+c.URL+" ipa-inspection-callback-url="+c.URL+"/v1/continue_inspection ipa-inspection-collectors=default,lldp,logs,magic")
+	run(t, h, "BOOTIF=01-52-54-00-00-00-01 ipa-collect-lldp=1 ipa-api-url="+c.URL+" ipa-inspection-callback-url="+c.URL+"/v1/continue_inspection ipa-inspection-collectors=default,lldp,pci-devices,extra-hardware,logs,magic")
 	c.agent("")
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -237,7 +237,7 @@ func TestInspection(t *testing.T) {
 		keys = append(keys, k)
 	}
 	sort.Strings(keys)
-	if diff := cmp.Diff([]string{"boot_interface", "configuration", "error", "lldp_raw", "logs", "root_disk"}, keys); diff != "" {
+	if diff := cmp.Diff([]string{"boot_interface", "configuration", "data", "error", "lldp_raw", "logs", "pci_devices", "root_disk"}, keys); diff != "" {
 		t.Error(diff)
 	}
 	if !strings.Contains(string(d.PluginData["error"]), "magic") {

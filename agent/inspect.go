@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ferric/agent/inventory"
 	"ferric/agentapi"
 )
 
@@ -48,11 +49,13 @@ func (a *Agent) inspect(ctx context.Context) string {
 			put("pci_devices", a.m.PCI())
 		case "usb-devices":
 			put("usb_devices", a.m.USB())
+		case "extra-hardware":
+			put("data", inventory.Extra(data.Inventory))
 		case "lldp":
 			put("lldp_raw", a.collectLLDP(ctx))
 		case "logs": // after everything else
 		default:
-			failures = append(failures, fmt.Sprintf("the collector %s is not known; known are default, logs, pci-devices, usb-devices, lldp", name))
+			failures = append(failures, fmt.Sprintf("the collector %s is not known; known are default, logs, pci-devices, usb-devices, extra-hardware, lldp", name))
 		}
 	}
 	put("error", nil)

@@ -46,6 +46,11 @@ func goldenFixture(t *testing.T) *fixture {
 		secure := true
 		n.SecureBoot, n.BootMode = &secure, ferric.BootModeUEFI
 	})
+	f.must(201, "POST", "/v1/inspection_rules", m{"uuid": ruleID, "description": "Set properties", "priority": 50,
+		"conditions": []any{m{"op": "!is-empty", "args": m{"value": "{inventory[cpu][count]}"}, "loop": []any{"x"}, "multiple": "all"}},
+		"actions":    []any{m{"op": "set-attribute", "args": m{"path": "/properties/cpus", "value": "{inventory[cpu][count]}"}}}})
+	f.must(201, "POST", "/v1/inspection_rules", m{"uuid": "783bf33a-a8e3-4e23-a645-1e95a1f95186", "description": "BMC credentials", "sensitive": true,
+		"actions": []any{m{"op": "set-attribute", "args": m{"path": "/driver_info/ipmi_password", "value": "secret"}}}})
 	ctx := t.Context()
 	for _, err := range []error{
 		f.store.AddHistory(ctx, &ferric.HistoryEntry{UUID: historyID, NodeUUID: nodeID, Conductor: "host-1", Event: strings.Repeat("long ", 60),
@@ -133,6 +138,9 @@ func TestGolden(t *testing.T) {
 		"history-detail-1.78":      {"GET", "1.78 " + n + "/history?detail=true", nil},
 		"history-entry-1.115":      {"GET", n + "/history/" + historyID, nil},
 		"inventory":                {"GET", n + "/inventory", nil},
+		"inspection-rules":         {"GET", "1.96 /v1/inspection_rules", nil},
+		"inspection-rules-detail":  {"GET", "/v1/inspection_rules?detail=true&limit=1", nil},
+		"inspection-rule":          {"GET", "/v1/inspection_rules/" + ruleID, nil},
 		"children":                 {"GET", n + "/children", nil},
 		"drivers-1.1":              {"GET", "1.1 /v1/drivers", nil},
 		"driver-1.30":              {"GET", "1.30 /v1/drivers/fake-hardware", nil},

@@ -14,7 +14,7 @@ type Inspection struct {
 	UpdatePXEEnabled       bool              `toml:"update_pxe_enabled" default:"true" help:"Whether a port's pxe_enabled is set by what booted."`
 	PowerOff               bool              `toml:"power_off" default:"true" help:"Whether a machine is switched off after its inspection."`
 	DataBackend            string            `toml:"data_backend" default:"database" values:"database|none" help:"Where inventory and plugin data are kept for the API (Ironic: [inventory] data_backend). none: nowhere; the API answers 404."`
-	Collectors             []string          `toml:"collectors" help:"What the agent collects besides what it does by itself and what the hooks need, by ironic-python-agent's names: pci-devices, usb-devices, lldp, extra-hardware, numa-topology, dmi-decode."`
+	Collectors             []string          `toml:"collectors" help:"What the agent collects besides what it does by itself and what the hooks need, by ironic-python-agent's names: pci-devices, usb-devices, lldp, extra-hardware. A collector that the ramdisk's agent does not know fails the inspection."`
 	ExtraKernelParams      map[string]string `toml:"extra_kernel_params" help:"Kernel parameters of the inspection ramdisk, for example { ipa-lldp-timeout = \"60\" }."`
 	CPUCapabilities        map[string]string `toml:"cpu_capabilities" default:"vmx=cpu_vt,svm=cpu_vt,aes=cpu_aes,pse=cpu_hugepages,pdpe1gb=cpu_hugepages_1g,smx=cpu_txt" help:"For the hook cpu-capabilities: the capability that a CPU flag gives."`
 	PCIDeviceAlias         []string          `toml:"pci_device_alias" help:"For the hook pci-devices: names of PCI devices, each a JSON object such as '{\"vendor_id\": \"10de\", \"product_id\": \"1eb8\", \"name\": \"gpu\"}'."`
