@@ -12,7 +12,8 @@ import (
 	"ferric/state"
 )
 
-// cleanParams are the parameters of a clean, and of the cleaning half of an undeploy.
+// cleanParams are the parameters of a clean, and of the cleaning half of an undeploy. Steps are those that somebody asked for, or that a runbook
+// lists for automated cleaning; without any, the steps are those that run by themselves.
 type cleanParams struct {
 	Manual         bool           `json:"manual,omitempty"`
 	Steps          []rpc.StepArgs `json:"steps,omitempty"`
@@ -118,7 +119,7 @@ func (c *Conductor) beginCleaning(ctx context.Context, t *driver.Task) (flow.Out
 		return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "Cleaning a node in maintenance mode is not allowed")
 	}
 	r := request{phase: driver.CleanPhase, steps: p.Steps}
-	if p.Manual && !p.DisableRamdisk && r.outOfBand(driverSteps(t.Set, t.Machine, driver.CleanPhase)) {
+	if len(p.Steps) > 0 && !p.DisableRamdisk && r.outOfBand(driverSteps(t.Set, t.Machine, driver.CleanPhase)) {
 		p.DisableRamdisk = true
 		if t.Flow.Op.Params, err = withParam(t.Flow.Op.Params, "disable_ramdisk", true); err != nil {
 			return flow.Outcome{}, err
@@ -149,7 +150,12 @@ func (c *Conductor) collectCleanSteps(ctx context.Context, t *driver.Task) (flow
 		offered = append(offered, fromAgent...)
 	}
 	steps := automatic(offered, c.CleanPriorities, c.DisallowedSteps[driver.CleanPhase])
-	if p.Manual {
+	if !p.Manual { // what operators ask for was refused before
+		p.Steps = slices.DeleteFunc(p.Steps, func(s rpc.StepArgs) bool {
+			return slices.Contains(c.DisallowedSteps[driver.CleanPhase], s.Interface+"."+s.Step)
+		})
+	}
+	if len(p.Steps) > 0 {
 		steps, err = request{phase: driver.CleanPhase, steps: p.Steps, noRamdisk: p.DisableRamdisk}.resolve(offered)
 		if err != nil {
 			return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "Cannot clean node %s: %w", t.Node.UUID, err)
