@@ -50,7 +50,7 @@ type badInput struct {
 }
 
 func TestBadInput(t *testing.T) {
-	f := newFixture(t, func(c *api.Config, _ *api.Deps) {
+	f, _ := feedFixture(t, func(c *api.Config, _ *api.Deps) {
 		c.MaxBody, c.MaxBodyProvision, c.MaxBodyInspection, c.LockedTries = 1<<16, 1<<16, 1<<16, 0
 	})
 	b := &badInput{fixture: f, doc: f.must(200, "GET", "- /ferric/v1/openapi.json", nil).object(t)}

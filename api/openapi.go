@@ -86,7 +86,10 @@ func (d *description) operation(r route, login bool) map[string]any {
 	}
 	done := map[string]any{"description": http.StatusText(status)}
 	if status == http.StatusOK || status == http.StatusCreated {
-		if r.method != http.MethodHead {
+		switch {
+		case r.path == eventsPath:
+			done["content"] = map[string]any{"text/event-stream": map[string]any{"schema": schema{"type": "string"}}}
+		case r.method != http.MethodHead:
 			done["content"] = jsonContent(d.answer(r))
 		}
 	}
