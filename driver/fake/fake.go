@@ -8,6 +8,7 @@ package fake
 
 import (
 	"context"
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -162,7 +163,8 @@ func (d Deploy) Steps(_ *driver.Machine, phase driver.Phase) []driver.Step {
 	return nil
 }
 
-// Inspect is the inspect interface "fake": it finds nothing.
+// Inspect is the inspect interface "fake": it finds what the node's driver_info/fake_inventory says, an inventory as an agent sends it, so that
+// hooks, rules and the API of inventories can be tried without hardware. Without it nothing is found, as with Ironic's.
 type Inspect struct {
 	open
 	h *Hardware
@@ -172,8 +174,19 @@ type Inspect struct {
 func (Inspect) InBand(*driver.Machine) bool { return false }
 
 // Run implements driver.Inspect.
-func (i Inspect) Run(ctx context.Context, _ *driver.Task) (*ferric.Inventory, error) {
-	return nil, i.h.InspectDelay.sleep(ctx)
+func (i Inspect) Run(ctx context.Context, t *driver.Task) (*ferric.Inventory, error) {
+	if err := i.h.InspectDelay.sleep(ctx); err != nil {
+		return nil, err
+	}
+	found, ok := t.Node.DriverInfo["fake_inventory"]
+	if !ok {
+		return nil, nil
+	}
+	raw, err := json.Marshal(found)
+	if err != nil {
+		return nil, ferric.Errorf(ferric.CodeInvalid, "driver_info/fake_inventory: %w", err)
+	}
+	return &ferric.Inventory{Inventory: raw}, nil
 }
 
 // Rescue is the rescue interface "fake": nothing is booted.
