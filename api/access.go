@@ -22,6 +22,7 @@ import (
 const (
 	seeNode       = "baremetal:node:get"
 	seeAllocation = "baremetal:allocation:get"
+	seeRunbook    = "baremetal:runbook:get"
 )
 
 // guarded is a kind of object that a route may be about: how its owner is found.
@@ -54,7 +55,29 @@ func (a *API) guarded() map[string]guarded {
 			}
 			return a.targetOfNode(rq, op.NodeUUID)
 		}},
+		"allocation": {seeAllocation, func(rq *request) (policy.Target, error) {
+			o, err := a.allocation(rq)
+			if err != nil {
+				return policy.Target{}, err
+			}
+			return allocationTarget(o), nil
+		}},
+		"runbook": {"", func(rq *request) (policy.Target, error) {
+			r, err := a.runbook(rq)
+			if err != nil {
+				return policy.Target{}, err
+			}
+			return runbookTarget(r), nil
+		}},
 	}
+}
+
+func allocationTarget(o *ferric.Allocation) policy.Target {
+	return policy.Target{Kind: "allocation", Owner: o.Owner}
+}
+
+func runbookTarget(r *ferric.Runbook) policy.Target {
+	return policy.Target{Kind: "runbook", Owner: r.Owner}
 }
 
 func nodeTarget(n *ferric.Node) policy.Target {

@@ -30,6 +30,9 @@ type API struct {
 	looks           *renderings
 	ports           *resource[ferric.Port]
 	inspectionRules *resource[ferric.InspectionRule]
+	allocations     *resource[ferric.Allocation]
+	deployTemplates *resource[ferric.DeployTemplate]
+	runbooks        *resource[ferric.Runbook]
 	feed            *feed
 	table           *table
 	ramdisk         *table
@@ -73,6 +76,7 @@ func New(config Config, deps Deps) (*API, error) {
 		return nil, err
 	}
 	a.inspectionRules, a.feed = ruleResource(), newFeed()
+	a.allocations, a.deployTemplates, a.runbooks = allocationResource(), deployTemplateResource(), runbookResource()
 	routes := a.routes()
 	a.table = newTable(routes)
 	a.document = sync.OnceValue(func() map[string]any { return a.describe(routes) })

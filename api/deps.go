@@ -42,6 +42,9 @@ type Store interface {
 	PortStore
 	RecordStore
 	RuleStore
+	AllocationStore
+	DeployTemplateStore
+	RunbookStore
 }
 
 // NodeStore holds nodes.
@@ -72,6 +75,34 @@ type PortStore interface {
 	// UpdatePort changes a port. CodeConflict as in ForceNode and CreatePort.
 	UpdatePort(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.Port) error) (*ferric.Port, error)
 	DeletePort(ctx context.Context, uuid string) error
+}
+
+// AllocationStore holds allocations. A conductor makes and ends them.
+type AllocationStore interface {
+	Allocation(ctx context.Context, uuid string) (*ferric.Allocation, error)
+	AllocationByName(ctx context.Context, name string) (*ferric.Allocation, error)
+	Allocations(ctx context.Context, filter ferric.AllocationFilter) ([]*ferric.Allocation, error)
+	UpdateAllocation(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.Allocation) error) (*ferric.Allocation, error)
+}
+
+// DeployTemplateStore holds deploy templates. Its methods return the codes that those of PortStore do.
+type DeployTemplateStore interface {
+	CreateDeployTemplate(ctx context.Context, template *ferric.DeployTemplate) error
+	DeployTemplate(ctx context.Context, uuid string) (*ferric.DeployTemplate, error)
+	DeployTemplateByName(ctx context.Context, name string) (*ferric.DeployTemplate, error)
+	DeployTemplates(ctx context.Context, filter ferric.DeployTemplateFilter) ([]*ferric.DeployTemplate, error)
+	UpdateDeployTemplate(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.DeployTemplate) error) (*ferric.DeployTemplate, error)
+	DeleteDeployTemplate(ctx context.Context, uuid string) error
+}
+
+// RunbookStore holds runbooks. Its methods return the codes that those of PortStore do.
+type RunbookStore interface {
+	CreateRunbook(ctx context.Context, runbook *ferric.Runbook) error
+	Runbook(ctx context.Context, uuid string) (*ferric.Runbook, error)
+	RunbookByName(ctx context.Context, name string) (*ferric.Runbook, error)
+	Runbooks(ctx context.Context, filter ferric.RunbookFilter) ([]*ferric.Runbook, error)
+	UpdateRunbook(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.Runbook) error) (*ferric.Runbook, error)
+	DeleteRunbook(ctx context.Context, uuid string) error
 }
 
 // RecordStore reads what the conductors have written.

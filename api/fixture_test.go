@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -125,6 +126,25 @@ func (f *fakeConductor) answer(ctx context.Context, m rpc.Method, req any) (any,
 		return map[string]string{"size_gb": "The size."}, nil
 	case rpc.Lookup:
 		return rpc.LookupReply{Token: strings.Repeat("t", 43), HeartbeatTimeout: 5 * time.Minute}, nil
+	case rpc.CreateAllocation:
+		a := req.(rpc.AllocationArgs).Allocation.Clone()
+		a.Conductor = "host-1"
+		if a.NodeUUID == "" {
+			return a, f.store.CreateAllocation(ctx, a)
+		}
+		lease, err := f.store.Acquire(ctx, a.NodeUUID, "host-1", time.Minute)
+		if err != nil {
+			return nil, err
+		}
+		err = f.store.AllocateNode(ctx, lease, a, func(*ferric.Node) error { return nil })
+		return a, errors.Join(err, f.store.Release(ctx, lease))
+	case rpc.DestroyAllocation:
+		a, err := f.store.Allocation(ctx, req.(rpc.AllocationRef).UUID)
+		if err != nil || a.NodeUUID == "" {
+			return nil, errors.Join(err, f.store.DeleteAllocation(ctx, req.(rpc.AllocationRef).UUID))
+		}
+		_, err = f.store.ForceNode(ctx, a.NodeUUID, 0, func(n *ferric.Node) error { n.InstanceID = ""; return nil })
+		return nil, err
 	case rpc.Drivers:
 		return []rpc.Driver{{Name: "fake-hardware", Enabled: map[ferric.InterfaceKind][]string{ferric.KindPower: {"fake"}},
 			Default: map[ferric.InterfaceKind]string{ferric.KindPower: "fake"}, Properties: map[string]string{"x": "An x."}}}, nil

@@ -44,12 +44,25 @@ func FuzzRequest(f *testing.F) {
 		{0, "/v1/drivers/ipmi/vendor_passthru/methods", "", "1.5"}, {1, "/v1/drivers/ipmi/vendor_passthru?method=", `{}`, "1.5"},
 		{0, "/v1/drivers/ipmi/raid/logical_disk_properties", "", "1.12"}, {0, "/ferric/v1/operations/" + opID, "", ""}, {0, "/ferric/v1/nodes/one/operations?limit=1", "", ""}, {0, "/v1/nodes/%00", "", "1.115"},
 		{0, "/v1/nodes?limit=99999999999999999999&a=%zz", "", "latest"}, {0, "//v1//nodes//", "", "1.115"}, {0, "/v1/nodes?conductor=x&limit=1", "", "1.115"},
+		{2, "/v1/allocations", `{"name":"x","resource_class":"y","traits":["CUSTOM_A"],"candidate_nodes":["one"],"node":"one","owner":"p"}`, "1.115"},
+		{3, "/v1/allocations/a", `[{"op":"add","path":"/extra/x","value":1}]`, "1.57"}, {0, "/v1/allocations?node=one&state=x&owner=p&sort_key=name", "", "1.60"},
+		{4, "/v1/nodes/one/allocation", "", "1.52"},
+		{2, "/v1/deploy_templates", `{"name":"CUSTOM_A","steps":[{"interface":"bios","step":"x","args":{"a":1},"priority":"10"}]}`, "1.55"},
+		{3, "/v1/deploy_templates/CUSTOM_T", `[{"op":"add","path":"/steps/-","value":{"interface":"raid","step":"y","args":{},"priority":1}}]`, "1.55"},
+		{2, "/v1/runbooks", `{"name":"r1","steps":[{"interface":"bios","step":"x","order":1e3}],"public":true,"description":"d"}`, "1.112"},
+		{3, "/v1/runbooks/r", `[{"op":"replace","path":"/public","value":true},{"op":"add","path":"/owner","value":"p"}]`, "1.92"},
+		{1, "/v1/runbooks/r/traits", `{"traits":["CUSTOM_A"]}`, "1.112"}, {4, "/v1/runbooks/r/traits/CUSTOM_A", "", "1.112"},
+		{2, "/v1/events", `{"events":[{"event":"network.bind_port","port_id":"` + portID + `","mac_address":"52:54:00:00:00:01","status":"ACTIVE","device_id":null}]}`, "1.54"},
+		{1, "/v1/nodes/one/states/provision", `{"target":"clean","runbook":"r"}`, "1.92"},
 	} {
 		f.Add(seed.method, seed.path, seed.body, seed.version)
 	}
 	fx := newFixture(f)
 	fx.must(201, "POST", "/v1/nodes", m{"uuid": nodeID, "name": "one", "driver": "ipmi"})
 	fx.must(201, "POST", "/v1/ports", m{"uuid": portID, "node_uuid": nodeID, "address": "52:54:00:00:00:01"})
+	fx.must(201, "POST", "/v1/allocations", m{"name": "a", "resource_class": "x"})
+	fx.must(201, "POST", "/v1/deploy_templates", m{"name": "CUSTOM_T", "steps": []m{aStep("priority", nil)}})
+	fx.must(201, "POST", "/v1/runbooks", m{"name": "r", "steps": []m{aStep("order", nil)}})
 	f.Fuzz(func(t *testing.T, method uint8, path, body, version string) {
 		if !strings.HasPrefix(path, "/") {
 			path = "/" + path

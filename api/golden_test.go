@@ -64,6 +64,12 @@ func goldenFixture(t *testing.T) *fixture {
 		}
 	}
 	hardwareRecords(t, f)
+	f.must(201, "POST", "/v1/allocations", m{"uuid": allocationID, "name": "allocation-1", "resource_class": "bm-large", "owner": "project-1",
+		"traits": []string{"CUSTOM_GOLD"}, "candidate_nodes": []string{"metal-1"}})
+	f.must(201, "POST", "/v1/deploy_templates", m{"uuid": templateID, "name": "CUSTOM_HYPERTHREADING_ON",
+		"steps": []m{aStep("priority", nil), {"interface": "management", "step": "set", "args": m{"password": "secret"}, "priority": 10}}})
+	f.must(201, "POST", "/v1/runbooks", m{"uuid": runbookID, "name": "CUSTOM_AWESOME", "description": "What to do", "steps": []m{aStep("order", nil)}})
+	f.must(204, "PUT", "/v1/runbooks/CUSTOM_AWESOME/traits", m{"traits": []string{"CUSTOM_AWESOME"}})
 	startOperation(t, f)
 	return f
 }
@@ -137,6 +143,16 @@ func TestGolden(t *testing.T) {
 		"history":                  {"GET", n + "/history?limit=1", nil},
 		"history-detail-1.78":      {"GET", "1.78 " + n + "/history?detail=true", nil},
 		"history-entry-1.115":      {"GET", n + "/history/" + historyID, nil},
+		"allocations-1.52":         {"GET", "1.52 /v1/allocations?limit=1", nil},
+		"allocation-1.115":         {"GET", "/v1/allocations/allocation-1", nil},
+		"deploy-templates":         {"GET", "/v1/deploy_templates?limit=1", nil},
+		"deploy-templates-detail":  {"GET", "/v1/deploy_templates?detail=True", nil},
+		"deploy-template":          {"GET", "/v1/deploy_templates/" + templateID, nil},
+		"runbooks":                 {"GET", "1.92 /v1/runbooks", nil},
+		"runbook-1.92":             {"GET", "1.92 /v1/runbooks/" + runbookID, nil},
+		"runbook-1.115":            {"GET", "/v1/runbooks/CUSTOM_AWESOME", nil},
+		"runbook-traits":           {"GET", "/v1/runbooks/CUSTOM_AWESOME/traits", nil},
+		"history-detail-1.113":     {"GET", "1.113 " + n + "/history?detail=true", nil},
 		"inventory":                {"GET", n + "/inventory", nil},
 		"inspection-rules":         {"GET", "1.96 /v1/inspection_rules", nil},
 		"inspection-rules-detail":  {"GET", "/v1/inspection_rules?detail=true&limit=1", nil},

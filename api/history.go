@@ -1,21 +1,20 @@
 package api
 
 import (
-	"strings"
 	"time"
 
 	"ferric"
 )
 
-// maxEvent is how much of an event's text a list shows without detail.
+// maxEvent is how many characters of an event's text a list shows without detail.
 const maxEvent = 255
 
 func (a *API) historyEntry(rq *request, e *ferric.HistoryEntry, detail bool) map[string]any {
 	out := map[string]any{"uuid": e.UUID, "created_at": timeJSON(e.CreatedAt), "severity": e.Severity, "event": e.Event,
 		"links": []link{{Href: rq.base + "/v1/nodes/" + e.NodeUUID + "/history/" + e.UUID, Rel: "self"}}}
 	if !detail {
-		if len(e.Event) > maxEvent {
-			out["event"] = strings.ToValidUTF8(e.Event[:maxEvent-4], "") + "..."
+		if text := []rune(e.Event); len(text) > maxEvent {
+			out["event"] = string(text[:maxEvent-4]) + "..."
 		}
 		return out
 	}
@@ -33,7 +32,7 @@ func (a *API) historyEntry(rq *request, e *ferric.HistoryEntry, detail bool) map
 		out["state"], out["target_provision_state"] = null(string(e.State)), null(string(e.TargetState))
 		out["duration_seconds"] = nil
 		if e.Duration > 0 {
-			out["duration_seconds"] = e.Duration.Round(time.Millisecond).Seconds()
+			out["duration_seconds"] = int64(e.Duration / time.Second)
 		}
 	}
 	return out
@@ -49,8 +48,10 @@ func (a *API) listHistory(rq *request) (any, error) {
 		return nil, err
 	}
 	switch key := rq.args.str("sort_key"); key {
-	case "", "id", "created_at":
-	case "uuid", "severity", "event", "event_type", "conductor", "user":
+	case "id":
+	case "", "created_at":
+		page.SortKey = "created_at"
+	case "uuid", "severity", "event", "event_type", "conductor", "user", "project", "state", "target_provision_state", "duration_seconds":
 		page.SortKey = key
 	default:
 		return nil, invalid(`The sort_key value "%s" is an invalid field for sorting`, clip(key))

@@ -121,7 +121,7 @@ func (a *API) whenActionable(rq *request, n *ferric.Node, target string) (*ferri
 
 // requireOwnSteps asks what else is needed to run steps that come with the request.
 func (a *API) requireOwnSteps(rq *request, n *ferric.Node) error {
-	if rq.args.has("runbook") {
+	if rq.args.str("runbook") != "" {
 		return nil
 	}
 	for _, name := range []string{"deploy_steps", "clean_steps", "service_steps"} {
@@ -155,10 +155,13 @@ func (a *API) provisionRequest(rq *request, n *ferric.Node, v verb) (rpc.Provisi
 		return req, err
 	}
 	req.ConfigDrive = drive
-	if rq.args.has("runbook") {
-		return req, invalid("Runbook %s could not be found.", clip(rq.args.str("runbook")))
+	runbook := rq.args.str("runbook") != ""
+	if runbook {
+		if err := a.useRunbook(rq, n, &req); err != nil {
+			return req, err
+		}
 	}
-	if rq.args.has("disable_ramdisk") {
+	if rq.args.has("disable_ramdisk") && !runbook {
 		if v.disableRamdisk == 0 {
 			return req, invalid("disable_ramdisk is supported only with manual cleaning or servicing")
 		}
@@ -177,7 +180,7 @@ func (a *API) provisionRequest(rq *request, n *ferric.Node, v verb) (rpc.Provisi
 	if v.password && strings.TrimSpace(req.RescuePassword) == "" {
 		return req, invalid(`A non-empty "rescue_password" is required when setting target provision state to rescue`)
 	}
-	if v.steps == "" {
+	if v.steps == "" || runbook {
 		return req, nil
 	}
 	list := rq.args.items(v.steps)

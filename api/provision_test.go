@@ -58,7 +58,7 @@ func TestProvision(t *testing.T) {
 		"deploy steps early":      {"1.68", ferric.Available, m{"target": "active", "deploy_steps": []m{deployStep}}, 406, "should be 1.69", nil},
 		"no ramdisk, early":       {"1.69", ferric.Manageable, m{"target": "clean", "clean_steps": []m{step}, "disable_ramdisk": true}, 406, "disable_ramdisk is not acceptable in this API version", nil},
 		"runbook early":           {"1.91", ferric.Manageable, m{"target": "clean", "runbook": "r"}, 406, "", nil},
-		"no such runbook":         {"1.92", ferric.Manageable, m{"target": "clean", "runbook": "r"}, 400, "Runbook r could not be found.", nil},
+		"no such runbook":         {"1.92", ferric.Manageable, m{"target": "clean", "runbook": "r"}, 404, "Runbook r could not be found.", nil},
 		"no ramdisk for a deploy": {"1.115", ferric.Available, m{"target": "active", "disable_ramdisk": true}, 400, "disable_ramdisk is supported only with manual cleaning or servicing", nil},
 		"drive for clean":         {"1.115", ferric.Manageable, m{"target": "clean", "clean_steps": []m{step}, "configdrive": "http://h"}, 400, "Adding a config drive is only supported when setting provision state to active, rebuild", nil},
 		"drive for rebuild early": {"1.34", ferric.Active, m{"target": "rebuild", "configdrive": "http://h"}, 400, "only supported when setting provision state to active", nil},

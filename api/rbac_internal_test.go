@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"ferric"
 	"ferric/flow"
@@ -92,7 +93,15 @@ func makeRBACObjects(t *testing.T, s *store.Store) rbacObjects {
 	must(s.CreateNode(ctx, n))
 	p := &ferric.Port{NodeUUID: n.UUID, Address: "00:00:00:00:00:01"}
 	must(s.CreatePort(ctx, p))
-	return rbacObjects{node: n.UUID, path: map[string]string{"node": n.UUID, "port": p.UUID, "operation": n.UUID}}
+	al := &ferric.Allocation{Owner: ownerProject, ResourceClass: "x"}
+	must(s.CreateAllocation(ctx, al))
+	lease, err := s.Acquire(ctx, n.UUID, "host", time.Minute)
+	must(err)
+	must(s.AllocateNode(ctx, lease, &ferric.Allocation{Owner: ownerProject}, func(*ferric.Node) error { return nil }))
+	must(s.Release(ctx, lease))
+	rb := &ferric.Runbook{Name: "r", Owner: ownerProject}
+	must(s.CreateRunbook(ctx, rb))
+	return rbacObjects{node: n.UUID, path: map[string]string{"node": n.UUID, "port": p.UUID, "operation": n.UUID, "allocation": al.UUID, "runbook": rb.UUID}}
 }
 
 // bodies are those of the routes whose handler asks the rule, and examples of patches.
@@ -229,7 +238,9 @@ func TestRoles(t *testing.T) {
 func (a *API) patchedFields(r *route) []string {
 	switch r.path {
 	case "/v1/nodes/{node}":
-		return a.nodes.patchable()
+		return a.nodes.patchable(maxVersion)
+	case "/v1/runbooks/{runbook}":
+		return a.runbooks.patchable(maxVersion)
 	}
 	return []string{"x"}
 }

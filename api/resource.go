@@ -18,6 +18,7 @@ type resource[T any] struct {
 	clone      func(*T) *T
 	fields     []field[T]
 	children   []child
+	whole      bool // lists show whole objects
 	byName     map[string]*field[T]
 	// target is whom an object belongs to, for the rules of its fields. openFields is the rule that shows all of them.
 	target     func(*T) policy.Target
@@ -47,7 +48,12 @@ type field[T any] struct {
 	read, redacted, reveal string
 	// sort is whether a list may be sorted by it.
 	sort bool
+	// unknown: versions before since take it for a name that does not exist (400), not for one that is too new (406).
+	unknown bool
 }
+
+// in reports whether a version knows the field's name.
+func (f *field[T]) in(version int) bool { return f.since <= version || !f.unknown }
 
 // access says when a field may be written.
 type access int
@@ -117,13 +123,13 @@ func (r *resource[T]) only(names []string, version int) (selection[T], error) {
 	}
 	s := selection[T]{names: names}
 	for _, name := range names {
-		if f := r.byName[name]; f != nil && f.since > version {
+		if f := r.byName[name]; f != nil && f.since > version && f.in(version) {
 			return selection[T]{}, notAcceptable()
 		}
 	}
 	for _, name := range names {
 		f := r.byName[name]
-		if f == nil {
+		if f == nil || !f.in(version) {
 			if name == "links" {
 				continue
 			}
@@ -148,7 +154,7 @@ func (r *resource[T]) choose(rq *request, detail bool) (selection[T], error) {
 		}
 		return r.only(rq.args.list("fields"), rq.version)
 	}
-	if detail || rq.args.isTrue("detail") {
+	if detail || r.whole || rq.args.isTrue("detail") {
 		return r.full(rq.version), nil
 	}
 	return r.brief(rq.version), nil
@@ -225,7 +231,7 @@ func (r *resource[T]) read(doc any, o *T, version int) error {
 	}
 	var unknown []string
 	for _, name := range sortedKeys(body) {
-		if f := r.byName[name]; f == nil || f.write&onCreate == 0 {
+		if f := r.byName[name]; f == nil || f.write&onCreate == 0 || !f.in(version) {
 			unknown = append(unknown, repr(clip(name)))
 		}
 	}
@@ -263,10 +269,10 @@ func (r *resource[T]) read(doc any, o *T, version int) error {
 }
 
 // patchable returns the names of the fields that a patch may change, in the order of the table.
-func (r *resource[T]) patchable() []string {
+func (r *resource[T]) patchable(version int) []string {
 	var names []string
 	for i := range r.fields {
-		if r.fields[i].write&onPatch != 0 {
+		if r.fields[i].write&onPatch != 0 && r.fields[i].in(version) {
 			names = append(names, r.fields[i].name)
 		}
 	}
@@ -304,8 +310,8 @@ func (r *resource[T]) patchRules(general string) func(doc any) []string {
 func (r *resource[T]) checkPatch(ops patch, version int) error {
 	for _, op := range ops {
 		f := r.byName[op.root()]
-		if f == nil || f.write&onPatch == 0 {
-			return invalid("Cannot patch %s. Only the following can be updated: %s", clip(op.Path), strings.Join(r.patchable(), ", "))
+		if f == nil || f.write&onPatch == 0 || !f.in(version) {
+			return invalid("Cannot patch %s. Only the following can be updated: %s", clip(op.Path), strings.Join(r.patchable(version), ", "))
 		}
 		if f.since > version {
 			return notAcceptable()
@@ -366,12 +372,12 @@ func (r *resource[T]) page(rq *request, max int) (ferric.Page, error) {
 		return p, err
 	}
 	key := rq.args.str("sort_key")
-	if f := r.byName[key]; f != nil && f.since > rq.version {
+	if f := r.byName[key]; f != nil && f.since > rq.version && f.in(rq.version) {
 		return p, notAcceptable()
 	}
 	switch f := r.byName[key]; {
 	case key == "" || key == "id":
-	case f == nil || !f.sort:
+	case f == nil || !f.sort || !f.in(rq.version):
 		return p, invalid(`The sort_key value "%s" is an invalid field for sorting`, clip(key))
 	default:
 		p.SortKey = key

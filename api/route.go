@@ -11,6 +11,7 @@ type route struct {
 	method string
 	path   string // "/v1/nodes/{node}/states"; the braces take one segment
 	since  int    // microversion; before it the path does not exist. 0: always
+	early  int    // status of a request in an older version; 0 is 404
 	policy string // Ironic's name of the rule that guards it, "" for what everybody may; see access.go
 	own    string // of a list: the rule that suffices for what the caller's project has
 	orElse string // another rule that suffices, where project administrators may have nodes of their own
@@ -119,8 +120,12 @@ func (t *table) find(method, path string, version int) (*route, map[string]strin
 		return nil, nil, notHere()
 	}
 	var allow []string
+	early := http.StatusNotFound
 	for _, r := range n.routes {
 		if version < r.since {
+			if r.method == method && r.early != 0 {
+				early = r.early
+			}
 			continue
 		}
 		if r.method == method {
@@ -129,7 +134,7 @@ func (t *table) find(method, path string, version int) (*route, map[string]strin
 		allow = append(allow, r.method)
 	}
 	if len(allow) == 0 {
-		return nil, nil, notHere()
+		return nil, nil, &routeError{status: early}
 	}
 	slices.Sort(allow)
 	return nil, nil, &routeError{status: http.StatusMethodNotAllowed,

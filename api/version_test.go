@@ -2,7 +2,10 @@ package api_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+
+	"ferric"
 )
 
 // nodeSince is the first microversion that shows each field of a node, from Ironic's REST API version history.
@@ -26,6 +29,45 @@ var portSince = map[string]int{
 	"uuid": 1, "address": 1, "extra": 1, "node_uuid": 1, "created_at": 1, "updated_at": 1, "links": 1, "internal_info": 18,
 	"local_link_connection": 19, "pxe_enabled": 19, "portgroup_uuid": 24, "physical_network": 34, "is_smartnic": 53, "name": 88,
 	"description": 97, "vendor": 100, "category": 101, "available_for_dynamic_portgroup": 111,
+}
+
+// allocationSince, templateSince and runbookSince are the same for the objects that schedule and plan.
+var (
+	allocationSince = map[string]int{"candidate_nodes": 52, "created_at": 52, "extra": 52, "last_error": 52, "links": 52, "name": 52, "node_uuid": 52,
+		"owner": 60, "resource_class": 52, "state": 52, "traits": 52, "updated_at": 52, "uuid": 52}
+	templateSince = map[string]int{"created_at": 55, "extra": 55, "links": 55, "name": 55, "steps": 55, "updated_at": 55, "uuid": 55}
+	runbookSince  = map[string]int{"created_at": 92, "description": 112, "disable_ramdisk": 92, "extra": 92, "links": 92, "name": 92, "owner": 92,
+		"public": 92, "steps": 92, "traits": 112, "updated_at": 92, "uuid": 92}
+	historySince = map[string]int{"uuid": 78, "created_at": 78, "severity": 78, "event_type": 78, "event": 78, "conductor": 78, "user": 78, "links": 78,
+		"project": 113, "state": 115, "target_provision_state": 115, "duration_seconds": 115}
+)
+
+// TestSchedulingFieldsByVersion is TestFieldsByVersion for objects that came later, and whose paths did not exist before.
+func TestSchedulingFieldsByVersion(t *testing.T) {
+	f := newFixture(t)
+	node := f.node(nil)
+	f.must(201, "POST", "/v1/allocations", m{"name": "a", "resource_class": "x"})
+	f.must(201, "POST", "/v1/deploy_templates", m{"name": "CUSTOM_A", "steps": []m{aStep("priority", nil)}})
+	f.must(201, "POST", "/v1/runbooks", m{"name": "r", "steps": []m{aStep("order", nil)}})
+	if err := f.store.AddHistory(t.Context(), &ferric.HistoryEntry{UUID: historyID, NodeUUID: node, Event: "e"}); err != nil {
+		t.Fatal(err)
+	}
+	for path, since := range map[string]map[string]int{"/v1/allocations/a": allocationSince, "/v1/deploy_templates/CUSTOM_A": templateSince,
+		"/v1/runbooks/r": runbookSince, "/v1/nodes/" + node + "/history/" + historyID: historySince} {
+		for v := since["uuid"]; v <= 115; v++ {
+			got := f.must(200, "GET", fmt.Sprintf("1.%d %s", v, path), nil).object(t)
+			for name, first := range since {
+				if _, shown := got[name]; shown != (v >= first) {
+					t.Errorf("%s at 1.%d: %s shown: %v; its first version is 1.%d", path, v, name, shown, first)
+				}
+			}
+			for name := range got {
+				if _, known := since[name]; !known {
+					t.Errorf("%s at 1.%d: %s is not in the history of versions", path, v, name)
+				}
+			}
+		}
+	}
 }
 
 func TestFieldsByVersion(t *testing.T) {
@@ -80,6 +122,8 @@ func TestFieldsAskedForTooEarly(t *testing.T) {
 func TestRoutesByVersion(t *testing.T) {
 	f := newFixture(t)
 	node := f.node(m{"name": "one"})
+	f.must(201, "POST", "/v1/allocations", m{"name": "a", "resource_class": "x"})
+	f.must(201, "POST", "/v1/runbooks", m{"name": "r", "steps": []m{aStep("order", nil)}})
 	for name, c := range map[string]struct {
 		method, path string
 		body         any
@@ -110,10 +154,34 @@ func TestRoutesByVersion(t *testing.T) {
 		"attach":      {"POST", "/v1/nodes/" + node + "/vmedia", m{"device_type": "cdrom", "image_url": "http://x/y"}, 89, 204},
 		"detach":      {"DELETE", "/v1/nodes/" + node + "/vmedia", nil, 89, 204},
 		"node's name": {"GET", "/v1/nodes/one", nil, 5, 200},
+
+		"allocations":       {"GET", "/v1/allocations", nil, 52, 200},
+		"allocation":        {"GET", "/v1/allocations/a", nil, 52, 200},
+		"create allocation": {"POST", "/v1/allocations", m{"resource_class": "x"}, 52, 201},
+		"patch allocation":  {"PATCH", "/v1/allocations/a", []m{}, 57, 200},
+		"delete allocation": {"DELETE", "/v1/allocations/gone", nil, 52, 404},
+		"node's allocation": {"GET", "/v1/nodes/" + node + "/allocation", nil, 52, 404},
+		"templates":         {"GET", "/v1/deploy_templates", nil, 55, 200},
+		"create template":   {"POST", "/v1/deploy_templates", m{"name": "CUSTOM_A", "steps": []m{aStep("priority", nil)}}, 55, 201},
+		"patch template":    {"PATCH", "/v1/deploy_templates/gone", []m{}, 55, 404},
+		"delete template":   {"DELETE", "/v1/deploy_templates/gone", nil, 55, 404},
+		"runbooks":          {"GET", "/v1/runbooks", nil, 92, 200},
+		"create runbook":    {"POST", "/v1/runbooks", m{"name": "CUSTOM_A", "steps": []m{aStep("order", nil)}}, 92, 201},
+		"delete runbook":    {"DELETE", "/v1/runbooks/gone", nil, 92, 404},
+		"runbook's traits":  {"GET", "/v1/runbooks/r/traits", nil, 112, 200},
+		"set its traits":    {"PUT", "/v1/runbooks/r/traits", m{"traits": []string{}}, 112, 204},
+		"add to its traits": {"PUT", "/v1/runbooks/r/traits/CUSTOM_A", nil, 112, 204},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := f.with(t)
-			f.must(404, c.method, fmt.Sprintf("1.%d %s", c.first-1, c.path), c.body)
+			early := 404
+			switch collection, _, _ := strings.Cut(strings.TrimPrefix(c.path, "/v1/"), "/"); collection {
+			case "allocations", "deploy_templates", "runbooks":
+				if c.method != "GET" && c.first != 112 {
+					early = 405
+				}
+			}
+			f.must(early, c.method, fmt.Sprintf("1.%d %s", c.first-1, c.path), c.body)
 			f.must(c.then, c.method, fmt.Sprintf("1.%d %s", c.first, c.path), c.body)
 		})
 	}

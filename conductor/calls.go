@@ -58,7 +58,10 @@ func (c *Conductor) answers() map[rpc.Method]answer {
 		rpc.DriverVendorMethods: reply(c.driverVendorMethods),
 		rpc.DriverVendorCall:    reply(c.driverVendorCall),
 
-		rpc.Drivers: func(ctx context.Context, _ []byte) (any, error) { return c.listDrivers(ctx) },
+		rpc.Drivers:           func(ctx context.Context, _ []byte) (any, error) { return c.listDrivers(ctx) },
+		rpc.CreateAllocation:  reply(c.createAllocation),
+		rpc.DestroyAllocation: silent(c.destroyAllocation),
+		rpc.ExternalEvent:     silent(c.externalEvent),
 	}
 }
 

@@ -59,6 +59,9 @@ type Store interface {
 	ConfigDrive(ctx context.Context, node string) ([]byte, error)
 	DeleteConfigDrive(ctx context.Context, node string) error
 
+	AllocationStore
+	DeployTemplates(ctx context.Context, f ferric.DeployTemplateFilter) ([]*ferric.DeployTemplate, error)
+
 	Announce(ctx context.Context, c ferric.Conductor) error
 	Retire(ctx context.Context, host string) error
 	Conductors(ctx context.Context, aliveWithin time.Duration) ([]ferric.Conductor, error)
@@ -94,6 +97,7 @@ type Conductor struct {
 	machine *state.Machine
 	runner  *flow.Runner
 	inspect *inspection.Processor
+	wanted  chan struct{} // an allocation came in
 
 	mu         sync.Mutex
 	members    *ring.Ring
@@ -109,7 +113,8 @@ func New(c Config, d Deps) (*Conductor, error) {
 	if err := d.Drivers.Check(); err != nil {
 		return nil, err
 	}
-	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), powerFails: map[string]int{}, consoles: map[string]bool{}}
+	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), powerFails: map[string]int{}, consoles: map[string]bool{},
+		wanted: make(chan struct{}, 1)}
 	var err error
 	if co.inspect, err = inspection.New(c.Inspection.Settings); err != nil {
 		return nil, err
@@ -150,6 +155,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 	loops.Go(func() { c.every(ctx, time.Hour, "prune history", c.prune) })
 	loops.Go(func() { c.every(ctx, c.ConsoleInterval, "consoles", c.keepConsoles) })
 	loops.Go(func() { c.every(ctx, c.StuckInterval, "stuck detection", c.findStuck) })
+	loops.Go(func() { c.allocate(ctx) })
 	err := c.runner.Run(ctx)
 	loops.Wait()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -22,8 +22,9 @@ func joined(names []string) string {
 
 // deployParams are the parameters of a deploy in the ledger.
 type deployParams struct {
-	Rebuild bool           `json:"rebuild,omitempty"`
-	Steps   []rpc.StepArgs `json:"steps,omitempty"`
+	Rebuild   bool           `json:"rebuild,omitempty"`
+	Steps     []rpc.StepArgs `json:"steps,omitempty"`
+	Templates []templatePlan `json:"templates,omitempty"`
 	agentPlan
 }
 
@@ -47,8 +48,9 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 	if err := c.allowed(driver.DeployPhase, a.Steps); err != nil {
 		return nil, nil, err
 	}
-	if _, err := deploySteps(a.Steps, true).resolve(c.deployOffers(t)); err != nil {
-		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate deploy or power info for node %s. Error: %w", n.UUID, err)
+	templates, err := c.checkDeploySteps(ctx, t, a.Steps)
+	if err != nil {
+		return nil, nil, ferric.Errorf(ferric.ErrorCode(err), "Failed to validate deploy or power info for node %s. Error: %w", n.UUID, err)
 	}
 	if err := c.underLimit(ctx, c.MaxConcurrentDeploy, "provisioning", ferric.Deploying, ferric.DeployWait); err != nil {
 		return nil, nil, err
@@ -66,7 +68,7 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 			return nil, nil, err
 		}
 	}
-	params, err := json.Marshal(deployParams{Rebuild: rebuild, Steps: a.Steps})
+	params, err := json.Marshal(deployParams{Rebuild: rebuild, Steps: a.Steps, Templates: templates})
 	if err != nil {
 		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "deploy_steps: %w", err)
 	}
@@ -136,19 +138,17 @@ func (c *Conductor) collectDeploySteps(ctx context.Context, t *driver.Task) (flo
 		}
 	}
 	steps := automatic(offered, nil, c.DisallowedSteps[driver.DeployPhase])
-	if len(p.Steps) > 0 {
-		extra, err := deploySteps(p.Steps, false).resolve(append(offered, c.coreStep(t)...))
-		if err != nil {
-			return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, `Validation of deploy steps from "deploy steps" argument failed. %w`, err)
-		}
-		for _, e := range extra {
-			steps = remove(steps, e)
-			if e.Priority > 0 {
-				steps = append(steps, e)
-			}
-		}
-		byPriority(steps)
+	overrides, err := deployOverrides(p.Steps, p.Templates, append(offered, c.coreStep(t)...), false)
+	if err != nil {
+		return flow.Outcome{}, err
 	}
+	for _, o := range overrides {
+		steps = remove(steps, o)
+		if o.Priority > 0 && !slices.Contains(c.DisallowedSteps[driver.DeployPhase], o.Interface+"."+o.Name) {
+			steps = append(steps, o)
+		}
+	}
+	byPriority(steps)
 	if i := slices.IndexFunc(steps, func(s flow.Step) bool { return s.Name == "tear_down_agent" }); i >= 0 {
 		steps = slices.Insert(steps, i, c.logsAlways()...)
 	}

@@ -132,6 +132,21 @@ func (m *mortal) UpdateNode(ctx context.Context, l flow.Lease, f flow.Mutate) (*
 	return m.ledger(func() (*ferric.Node, error) { return m.Store.UpdateNode(ctx, l, f) })
 }
 
+func (m *mortal) CreateAllocation(ctx context.Context, a *ferric.Allocation) error {
+	_, err := m.ledger(func() (*ferric.Node, error) { return nil, m.Store.CreateAllocation(ctx, a) })
+	return err
+}
+
+func (m *mortal) Allocate(ctx context.Context, id, host string) (taken bool, left ferric.Candidates, err error) {
+	_, err = m.ledger(func() (*ferric.Node, error) { taken, left, err = m.Store.Allocate(ctx, id, host); return nil, err })
+	return taken, left, err
+}
+
+func (m *mortal) UpdateAllocation(ctx context.Context, id string, version int64, f func(*ferric.Allocation) error) (a *ferric.Allocation, err error) {
+	_, err = m.ledger(func() (*ferric.Node, error) { a, err = m.Store.UpdateAllocation(ctx, id, version, f); return nil, err })
+	return a, err
+}
+
 func (m *mortal) Renew(ctx context.Context, l []flow.Lease, ttl time.Duration) (kept []flow.Lease, err error) {
 	err = m.other(func() error { kept, err = m.Store.Renew(ctx, l, ttl); return err })
 	return kept, err

@@ -84,6 +84,9 @@ func (c *Conductor) updateNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Nod
 		if n.ConsoleEnabled && next.Interfaces[ferric.KindConsole] != n.Interfaces[ferric.KindConsole] {
 			return ferric.Errorf(ferric.CodeConflict, "Node %s can not update the console_interface while the console is enabled. Please stop the console first.", n.UUID)
 		}
+		if err := mayRelease(n, next); err != nil {
+			return err
+		}
 		takeUpdate(n, next)
 		return nil
 	}
@@ -181,6 +184,11 @@ func (c *Conductor) validateNode(ctx context.Context, a rpc.NodeRef) (rpc.Valida
 	out := rpc.Validations{}
 	for kind, v := range t.Set.Validate(ctx, t.Machine) {
 		out[kind] = rpc.Validation{Result: v.Result, Reason: v.Reason}
+	}
+	if out[ferric.KindDeploy].Result {
+		if _, err := c.checkDeploySteps(ctx, t, nil); err != nil {
+			out[ferric.KindDeploy] = rpc.Validation{Reason: err.Error()}
+		}
 	}
 	return out, nil
 }

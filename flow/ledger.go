@@ -21,6 +21,11 @@ const (
 	EventInspection = "inspection" // the agent sent its inventory
 	EventUnhold     = "unhold"     // the operator lets a held operation go on
 	EventChild      = "child"      // a step on a child node has ended
+
+	// What a network service tells of the ports of a node, with the names of Ironic's events.
+	EventBindPort   = "network.bind_port"
+	EventUnbindPort = "network.unbind_port"
+	EventDeletePort = "network.delete_port"
 )
 
 // Due is an operation that wants a worker.

@@ -42,6 +42,13 @@ const (
 	Discover           Method = "discover" // DiscoverArgs → LookupReply; CodeNotFound: the machine belongs to a node that expects no data
 
 	Drivers Method = "drivers" // nothing → []Driver
+
+	// CreateAllocation: AllocationArgs → ferric.Allocation, which a conductor then looks for a node for. With a node, that one is given to it
+	// before the answer; CodeInvalid, CodeConflict: it is not fit, and the allocation stays behind as failed.
+	CreateAllocation  Method = "create_allocation"
+	DestroyAllocation Method = "destroy_allocation" // AllocationRef → nothing; CodeConflict: the node's state forbids it
+
+	ExternalEvent Method = "external_event" // EventArgs → nothing
 )
 
 // NodeRef names a node and who asks.
@@ -170,4 +177,22 @@ type Driver struct {
 	Enabled    map[ferric.InterfaceKind][]string `json:"enabled"`
 	Default    map[ferric.InterfaceKind]string   `json:"default"`
 	Properties map[string]string                 `json:"properties"`
+}
+
+// AllocationArgs asks for an allocation. NodeUUID of the allocation names the node to fill in for, "" if one is to be found.
+type AllocationArgs struct {
+	Allocation *ferric.Allocation `json:"allocation"`
+	Caller
+}
+
+// AllocationRef names an allocation and who asks.
+type AllocationRef struct {
+	UUID string `json:"uuid"`
+	Caller
+}
+
+// EventArgs tells of something that happened outside to a node. Event is the name that operations wait for (see package flow).
+type EventArgs struct {
+	NodeRef
+	Event string `json:"event"`
 }

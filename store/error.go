@@ -71,7 +71,8 @@ func errorCode(err error) ferric.Code {
 
 // primaryKeys names the primary keys that callers may choose: PostgreSQL reports the constraint, not the column.
 var primaryKeys = map[string]string{"nodes": "uuid", "ports": "uuid", "operations": "id", "dhcp_leases": "address",
-	"inspection_rules": "uuid"}
+	"inspection_rules": "uuid",
+	"allocations":      "uuid", "deploy_templates": "uuid", "runbooks": "uuid"}
 
 // duplicate reports whether err says that a unique column has the value already.
 func duplicate(err error, table, column string) bool {

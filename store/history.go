@@ -40,7 +40,8 @@ var historyTable = table[historyRow]{
 // historyOrder is per node. Entries come in the order in which they were written.
 var historyOrder = ordering{table: "history", marker: "uuid", tie: []string{"seq"}, keys: map[string]string{
 	"created_at": "created_at", "uuid": "uuid", "conductor": "conductor", "event": "event", "event_type": "event_type",
-	"severity": "severity", "user": "user_id"}}
+	"severity": "severity", "user": "user_id", "project": "project", "state": "state", "target_provision_state": "target_state",
+	"duration_seconds": "duration"}}
 
 func historyNotFound(id string) error {
 	return ferric.Errorf(ferric.CodeNotFound, "Node history record %s could not be found.", id)

@@ -16,6 +16,8 @@ var sealedColumns = []struct{ table, column, key string }{
 	{"agent_sessions", "token", "node_uuid"},
 	{"configdrives", "data", "node_uuid"},
 	{"driver_states", "state", "id"},
+	{"deploy_templates", "steps", "uuid"},
+	{"runbooks", "steps", "uuid"},
 }
 
 const proofText = "ferric"

@@ -100,6 +100,14 @@ func (t *tx) change(ctx context.Context, row *nodeRow, mutate flow.Mutate) (*fer
 	if row.ProvisionState != kept.ProvisionState {
 		row.ProvisionUpdatedAt = t.now
 	}
+	if row.InstanceID == "" {
+		row.AllocationUUID = "" // an allocation is for an instance, and ends with it
+	}
+	if kept.AllocationUUID != "" && row.AllocationUUID != kept.AllocationUUID {
+		if err := t.endAllocation(ctx, kept.AllocationUUID); err != nil {
+			return nil, err
+		}
+	}
 	after, err := nodeTable.values(row)
 	if err != nil {
 		return nil, err
@@ -163,7 +171,7 @@ func (s *Store) changeNode(ctx context.Context, uuid string, expectVersion int64
 }
 
 // DeleteNode removes a node with everything that belongs to it: ports, traits, operations, history, agent session,
-// inventory and config drive. The zero lease stands for none: CodeLocked if somebody holds the node then. CodeStale if
+// inventory, config drive and allocation. The zero lease stands for none: CodeLocked if somebody holds the node then. CodeStale if
 // the lease was lost, CodeNotFound.
 func (s *Store) DeleteNode(ctx context.Context, uuid string, l flow.Lease) error {
 	return s.write(ctx, "delete node "+uuid, func(ctx context.Context, t *tx) error {
@@ -184,6 +192,11 @@ func (s *Store) DeleteNode(ctx context.Context, uuid string, l flow.Lease) error
 		}
 		if _, err := t.ExecContext(ctx, "DELETE FROM nodes WHERE uuid = $1", row.UUID); err != nil {
 			return err
+		}
+		if row.AllocationUUID != "" {
+			if err := t.endAllocation(ctx, row.AllocationUUID); err != nil {
+				return err
+			}
 		}
 		for range ports {
 			t.changed("port.deleted", &row.Node, nil)
