@@ -46,6 +46,11 @@ func (a *API) listAllocations(rq *request) (any, error) {
 		}
 		filter.NodeUUID = n.UUID
 	}
+	for _, name := range []string{"resource_class", "state", "owner"} {
+		if rq.args.has(name) && rq.args.str(name) == "" {
+			return a.allocations.list(rq, "allocations", nil, page, s), nil // no allocation has an empty one
+		}
+	}
 	found, err := a.deps.Store.Allocations(rq.Context(), filter)
 	if err != nil {
 		return nil, err

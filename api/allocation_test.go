@@ -99,7 +99,7 @@ func TestAllocationList(t *testing.T) {
 	f.must(201, "POST", "/v1/allocations", m{"uuid": "2" + allocationID[1:], "name": "b1", "node": "one"})
 	f.must(201, "POST", "/v1/allocations", m{"uuid": "3" + allocationID[1:], "name": "a1", "resource_class": "a", "owner": "p2"})
 	for query, want := range map[string]string{
-		"": "c1 b1 a1", "node=one": "b1", "node=" + node: "b1", "resource_class=a": "b1 a1", "state=active": "b1", "state=allocating": "c1 a1", "state=error": "",
+		"": "c1 b1 a1", "node=one": "b1", "node=" + node: "b1", "resource_class=a": "b1 a1", "state=active": "b1", "state=allocating": "c1 a1", "state=error": "", "state=": "", "resource_class=": "", "owner=": "",
 		"owner=p2": "a1", "sort_key=name": "a1 b1 c1", "sort_key=name&sort_dir=desc&limit=2": "c1 b1", "resource_class=a&state=allocating": "a1", "sort_key=state&limit=1": "b1",
 	} {
 		if got := strings.Join(names(t, f.must(200, "GET", "/v1/allocations?"+query, nil), "allocations"), " "); got != want {

@@ -49,8 +49,12 @@ func Describe() Surface {
 	s := Surface{Resources: []ResourceInfo{
 		nodeResource().describe(),
 		portResource().describe(),
+		allocationResource().describe(),
+		deployTemplateResource().describe(),
+		runbookResource().describe(),
 	}}
-	a := &API{machine: state.New(), nodes: nodeResource(), ports: portResource()}
+	a := &API{machine: state.New(), nodes: nodeResource(), ports: portResource(), allocations: allocationResource(),
+		deployTemplates: deployTemplateResource(), runbooks: runbookResource()}
 	for _, r := range a.routes() {
 		info := RouteInfo{Method: r.method, Path: r.path, Since: max(r.since, minVersion), Policy: r.policy, Body: r.body != noBody, Ramdisk: r.ramdisk}
 		for _, arg := range r.args {
