@@ -37,7 +37,7 @@ func (f textsValue[T]) set(o *T, v any) { *f.at(o), _ = v.([]string) }
 
 // textList takes a list of strings or null.
 func textList(where, _ string, v any) (any, error) {
-	return listOf(where, v, func(item any) (string, error) {
+	return eachOf(where, v, func(item any) (string, error) {
 		s, ok := item.(string)
 		if !ok {
 			return "", typeError(where, item, "string")
@@ -47,9 +47,9 @@ func textList(where, _ string, v any) (any, error) {
 }
 
 // traitList takes a list of traits or null.
-func traitList(where, _ string, v any) (any, error) { return listOf(where, v, checkTrait) }
+func traitList(where, _ string, v any) (any, error) { return eachOf(where, v, checkTrait) }
 
-func listOf(where string, v any, one func(any) (string, error)) (any, error) {
+func eachOf(where string, v any, one func(any) (string, error)) (any, error) {
 	if v == nil {
 		return nil, nil
 	}

@@ -19,7 +19,7 @@ func deployTemplateResource() *resource[ferric.DeployTemplate] {
 		{name: "updated_at", sort: true, value: sinceMade[D]{moment(func(d *D) *time.Time { return &d.UpdatedAt }),
 			func(d *D) int64 { return d.Version }}},
 	}
-	return newResource(resource[D]{name: "template", collection: "deploy_templates", fields: fields,
+	return newResource(resource[D]{name: "deploy_template", inText: "template", collection: "deploy_templates", fields: fields,
 		uuid: func(d *D) string { return d.UUID }, clone: (*D).Clone})
 }
 

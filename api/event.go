@@ -72,7 +72,7 @@ func readEvents(doc any) ([]externalEvent, error) {
 		return nil, typeError("evts", list, "array")
 	}
 	if len(items) == 0 {
-		return nil, invalid("Schema error for evts: [] should be non-empty")
+		return nil, invalid("Schema error for evts: [] is too short")
 	}
 	var out []externalEvent
 	for _, item := range items {

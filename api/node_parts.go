@@ -192,8 +192,8 @@ func checkTrait(v any) (string, error) {
 		return "", typeError("trait", v, "string")
 	}
 	if len(s) > 255 || !traitPattern.MatchString(s) {
-		return "", invalid("Schema error for trait: %s is not valid under any of the given schemas. Possible root cause: a trait is a "+
-			"standard one or matches '^CUSTOM_[A-Z0-9_]+$', and has at most 255 characters", clip(repr(s)))
+		return "", invalid("Schema error for trait: %s is not valid under any of the given schemas. Possible root cause: %s does not "+
+			"match '^CUSTOM_[A-Z0-9_]+$', is no standard trait, or is longer than 255 characters", clip(repr(s)), clip(repr(s)))
 	}
 	return s, nil
 }

@@ -12,7 +12,8 @@ import (
 
 // resource is a kind of object: its name and the table of its fields. Everything that is known of a field is in the table.
 type resource[T any] struct {
-	name       string // in messages: "node"
+	name       string // "node"
+	inText     string // what messages call a body, if it is not the name
 	collection string // in paths: "nodes"
 	uuid       func(*T) string
 	clone      func(*T) *T
@@ -225,9 +226,10 @@ func (r *resource[T]) shown(rq *request) (selection[T], error) {
 
 // read fills o with a body that makes a new object.
 func (r *resource[T]) read(doc any, o *T, version int) error {
+	where := cmp.Or(r.inText, r.name)
 	body, ok := doc.(map[string]any)
 	if !ok {
-		return invalid("Schema error for %s: %s is not of type 'object'", r.name, clip(repr(doc)))
+		return invalid("Schema error for %s: %s is not of type 'object'", where, clip(repr(doc)))
 	}
 	var unknown []string
 	for _, name := range sortedKeys(body) {
@@ -238,20 +240,20 @@ func (r *resource[T]) read(doc any, o *T, version int) error {
 	switch len(unknown) {
 	case 0:
 	case 1:
-		return invalid("Schema error for %s: Additional properties are not allowed (%s was unexpected)", r.name, unknown[0])
+		return invalid("Schema error for %s: Additional properties are not allowed (%s was unexpected)", where, unknown[0])
 	default:
-		return invalid("Schema error for %s: Additional properties are not allowed (%s were unexpected)", r.name, strings.Join(unknown, ", "))
+		return invalid("Schema error for %s: Additional properties are not allowed (%s were unexpected)", where, strings.Join(unknown, ", "))
 	}
 	for i := range r.fields {
 		f := &r.fields[i]
 		v, given := body[f.name]
 		if !given || f.required && v == nil {
 			if f.required {
-				return invalid("Schema error for %s: '%s' is a required property", r.name, f.name)
+				return invalid("Schema error for %s: '%s' is a required property", where, f.name)
 			}
 			continue
 		}
-		v, err := f.check(r.name, f.name, v)
+		v, err := f.check(where, f.name, v)
 		if err != nil {
 			return err
 		}

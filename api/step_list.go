@@ -17,6 +17,11 @@ type stepList[T any] struct {
 	place string
 }
 
+func (f stepList[T]) jsonType() schema {
+	return listOf(schema{"type": "object", "properties": schema{"interface": schema{"type": "string", "enum": stepInterfaces()},
+		"step": schema{"type": "string"}, "args": schema{"type": "object"}, f.place: schema{"type": "integer", "minimum": 0}}})
+}
+
 func (f stepList[T]) number(s *ferric.StepRequest) *int {
 	if f.place == "order" {
 		return &s.Order
@@ -74,7 +79,7 @@ func (f stepList[T]) check(where, _ string, v any) (any, error) {
 		return nil, typeError(where, v, "array")
 	}
 	if len(items) == 0 {
-		return nil, invalid("Schema error for %s: [] should be non-empty", where)
+		return nil, invalid("Schema error for %s: [] is too short", where)
 	}
 	var steps []ferric.StepRequest
 	var twice []string
@@ -125,7 +130,7 @@ func (f stepList[T]) checkStep(where string, v any) (s ferric.StepRequest, err e
 		return s, typeError(where, m["step"], "string")
 	}
 	if s.Step == "" {
-		return s, invalid("Schema error for %s: '' should be non-empty", where)
+		return s, invalid("Schema error for %s: '' is too short", where)
 	}
 	if args, given := m["args"]; given {
 		if s.Args, ok = args.(map[string]any); !ok {
