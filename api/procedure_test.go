@@ -422,7 +422,7 @@ func TestProjects(t *testing.T) {
 	f.must(403, "PUT", "/v1/nodes/leased/states/provision", m{"target": "clean", "clean_steps": clean, "runbook": ""})
 }
 
-func TestEvents(t *testing.T) {
+func TestExternalEvents(t *testing.T) {
 	f := newFixture(t)
 	node := f.node(m{"name": "one"})
 	f.must(201, "POST", "/v1/ports", m{"node_uuid": node, "address": "52:54:00:00:00:01"})
