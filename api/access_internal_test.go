@@ -61,8 +61,10 @@ func TestEveryRuleIsUsed(t *testing.T) {
 	}
 	use(fieldRules(a.nodes)...)
 	use(fieldRules(a.ports)...)
+	use(fieldRules(a.runbooks)...)
 	// Rules that handlers ask.
-	use("baremetal:node:update_owner_provisioned", "baremetal:node:set_provision_state:clean_steps", "baremetal:node:set_provision_state:service_steps")
+	use("baremetal:node:update_owner_provisioned", "baremetal:node:set_provision_state:clean_steps", "baremetal:node:set_provision_state:service_steps",
+		"baremetal:allocation:create_restricted", "baremetal:runbook:use")
 	unused := map[string]string{
 		"admin_api":                            "overrides of older files refer to it",
 		"public_api":                           "overrides of older files refer to it",
