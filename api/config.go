@@ -30,9 +30,11 @@ type Config struct {
 
 	// RamdiskEndpoints lets agents use lookup, heartbeat and continue_inspection here. Ramdisk serves them in any case.
 	RamdiskEndpoints bool
-	// MaxEventStreams is how many clients may follow the change feed at the same time, EventHeartbeat the time between signs of life to them.
+	// MaxEventStreams is how many clients may follow the change feed at the same time, EventHeartbeat the time between signs of life to them. A
+	// client that does not take what is sent within EventDeadline is sent away.
 	MaxEventStreams int
 	EventHeartbeat  time.Duration
+	EventDeadline   time.Duration
 	// DiscoveryDriver is the hardware type of nodes that are made of machines which nobody knows and which send inspection data. "": none are
 	// made.
 	DiscoveryDriver string
@@ -68,7 +70,7 @@ type Config struct {
 // Defaults returns the configuration that Ferric starts with; limits are Ironic's.
 func Defaults() Config {
 	return Config{
-		AuthStrategy: NoAuth, ProjectAdminCanManageOwnNodes: true, RamdiskEndpoints: true, RestrictLookup: true, MaxEventStreams: 500, EventHeartbeat: 15 * time.Second,
+		AuthStrategy: NoAuth, ProjectAdminCanManageOwnNodes: true, RamdiskEndpoints: true, RestrictLookup: true, MaxEventStreams: 500, EventHeartbeat: 15 * time.Second, EventDeadline: 10 * time.Second,
 		MaxLimit: 1000, MaxBody: 1 << 20, MaxBodyProvision: 64 << 20, MaxBodyInspection: 16 << 20, MaxDepth: 25,
 		RequestTimeout: time.Minute, ConductorAlive: time.Minute, AgentHeartbeatTimeout: 5 * time.Minute,
 		PermittedImageFormats: []string{"raw", "gpt", "qcow2", "iso"},

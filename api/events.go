@@ -20,11 +20,10 @@ type ChangeStore interface {
 
 // How the change feed treats its clients.
 const (
-	eventsPath    = "/ferric/v1/events"
-	eventBatch    = 256              // changes in one write
-	eventDeadline = 10 * time.Second // a client that does not take a write in this time is dropped
-	eventLife     = time.Hour        // then the client has to come back, so that it is asked again who it is
-	eventRead     = 10 * time.Second // one look at the database
+	eventsPath = "/ferric/v1/events"
+	eventBatch = 256              // changes in one write
+	eventLife  = time.Hour        // then the client has to come back, so that it is asked again who it is
+	eventRead  = 10 * time.Second // one look at the database
 )
 
 // streamed is an answer that the handler writes by itself, for as long as the client stays.
@@ -122,7 +121,7 @@ func (s *eventStream) run(w http.ResponseWriter) error {
 	h.Set("X-Accel-Buffering", "no") // proxies must not hold events back
 	w.WriteHeader(http.StatusOK)
 	write := func(b []byte) bool {
-		_ = out.SetWriteDeadline(time.Now().Add(eventDeadline))
+		_ = out.SetWriteDeadline(time.Now().Add(s.a.config.EventDeadline))
 		_, err := w.Write(b)
 		return err == nil && out.Flush() == nil
 	}

@@ -309,16 +309,39 @@ type everybodyIs policy.Caller
 
 func (a everybodyIs) Authenticate(*http.Request) (policy.Caller, error) { return policy.Caller(a), nil }
 
-// TestSlowClient: one that takes nothing keeps nobody waiting.
-func TestSlowClient(t *testing.T) {
-	f, _ := feedFixture(t)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(f.server.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
+// pipes is a listener whose connections hold nothing: a write waits until it is read.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if c, ok := <-p; ok {
+		return c, nil
 	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "GET /ferric/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
-	quick := f.listen("/ferric/v1/events", "")
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestSlowClient: one that takes nothing keeps nobody waiting, and is sent away.
+func TestSlowClient(t *testing.T) {
+	f, _ := feedFixture(t, func(c *api.Config, _ *api.Deps) { c.MaxEventStreams, c.EventDeadline = 2, 200*time.Millisecond })
+	mine, theirs := net.Pipe()
+	defer mine.Close()
+	listener := make(pipes, 1)
+	server := &http.Server{Handler: f.api}
+	var served sync.WaitGroup
+	served.Go(func() { server.Serve(listener) })
+	defer served.Wait()
+	defer close(listener)
+	listener <- theirs
+	fmt.Fprintf(mine, "GET /ferric/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+	begun, err := bufio.NewReader(mine).ReadString('\n')
+	if err != nil || begun != "HTTP/1.1 200 OK\r\n" {
+		t.Fatalf("%q, %v", begun, err)
+	}
+	quick := f.listen("/ferric/v1/events", "may be refused")
+	for quick == nil {
+		quick = f.listen("/ferric/v1/events", "may be refused")
+	}
 	quick.next()
 	id := f.node(nil)
 	for i := range 50 {
@@ -327,6 +350,7 @@ func TestSlowClient(t *testing.T) {
 	for range 51 {
 		quick.next()
 	}
+	f.open() // the slow one's place is free
 }
 
 // BenchmarkEvents is the cost of one change for a process with many clients.
