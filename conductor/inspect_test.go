@@ -3,6 +3,7 @@ package conductor_test
 import (
 	"encoding/json"
 	"maps"
+	"path/filepath"
 	"testing"
 
 	"ferric"
@@ -173,13 +174,14 @@ func TestInspectionOfForeignCard(t *testing.T) {
 // TestInspectionData keeps what the agent sent and what the hooks made of it, and refuses data that nobody waits for.
 func TestInspectionData(t *testing.T) {
 	b := newBench(t)
-	b.boot("one", func(c *conductor.Config) { c.Inspection.PowerOff, c.CollectLogs = false, "always" })
+	var logs string
+	b.boot("one", func(c *conductor.Config) { c.Inspection.PowerOff, c.CollectLogs = false, "always"; logs = c.LogsDir })
 	m := b.site.node("lab", in(ferric.Manageable))
 	send := func(inventory string) error {
 		return b.call(rpc.ContinueInspection, rpc.InspectionArgs{NodeRef: ref(m.id), Inventory: json.RawMessage(inventory)}, nil)
 	}
 	wantCode(t, send(`{}`), ferric.CodeNotFound, m.id)
-	m.plugin = map[string]any{"lldp_raw": []any{"x"}}
+	m.plugin = map[string]any{"lldp_raw": []any{"x"}, "logs": "bG9ncw=="}
 	b.verb(m.id, "inspect")
 	n := b.reaches(m.id, ferric.Manageable)
 	if n.BootMode != ferric.BootModeUEFI || m.power() != ferric.PowerOn {
@@ -198,8 +200,11 @@ func TestInspectionData(t *testing.T) {
 			t.Errorf("%s is not in the plugin data: %s", key, inv.PluginData)
 		}
 	}
-	if n := m.begun()[agentapi.CmdCollectSystemLogs]; n != 1 {
-		t.Errorf("the logs were collected %d times", n)
+	if plugin["logs"] != nil {
+		t.Error("the logs are in the plugin data")
+	}
+	if files, err := filepath.Glob(filepath.Join(logs, m.id+"_inspect_*.tar.gz")); err != nil || len(files) == 0 {
+		t.Errorf("the logs were not kept: %v", err)
 	}
 	wantCode(t, send(`{}`), ferric.CodeNotFound, m.id)
 	if again, err := b.store.Inventory(t.Context(), m.id); err != nil || !again.UpdatedAt.Equal(inv.UpdatedAt) {
