@@ -48,7 +48,8 @@ func (c *Conductor) planClean(ctx context.Context, t *driver.Task, a rpc.Provisi
 	}
 	if manual || c.automatedClean(n) {
 		kinds := []ferric.InterfaceKind{ferric.KindPower, ferric.KindNetwork}
-		if t.Set.Deploy().UsesRamdisk(t.Machine) && !a.DisableRamdisk {
+		outOfBand := manual && request{phase: driver.CleanPhase, steps: a.Steps}.outOfBand(driverSteps(t.Set, t.Machine, driver.CleanPhase))
+		if t.Set.Deploy().UsesRamdisk(t.Machine) && !a.DisableRamdisk && !outOfBand {
 			kinds = append(kinds, ferric.KindBoot)
 		}
 		for _, kind := range kinds {
@@ -150,12 +151,13 @@ func (c *Conductor) collectCleanSteps(ctx context.Context, t *driver.Task) (flow
 		offered = append(offered, fromAgent...)
 	}
 	steps := automatic(offered, c.CleanPriorities, c.DisallowedSteps[driver.CleanPhase])
+	named := len(p.Steps) > 0
 	if !p.Manual { // what operators ask for was refused before
 		p.Steps = slices.DeleteFunc(p.Steps, func(s rpc.StepArgs) bool {
 			return slices.Contains(c.DisallowedSteps[driver.CleanPhase], s.Interface+"."+s.Step)
 		})
 	}
-	if len(p.Steps) > 0 {
+	if named {
 		steps, err = request{phase: driver.CleanPhase, steps: p.Steps, noRamdisk: p.DisableRamdisk}.resolve(offered)
 		if err != nil {
 			return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "Cannot clean node %s: %w", t.Node.UUID, err)

@@ -63,6 +63,7 @@ func TestWhoMayBeProvisioned(t *testing.T) {
 			words: []string{"Failed to validate deploy interface", "image_source"}},
 		"deploy without a password": {verb: "active", from: ferric.Available, node: func(n *ferric.Node) { n.DriverInfo = nil }, code: ferric.CodeInvalid,
 			words: []string{"Failed to validate power interface", "password"}},
+		"clean out of band without boot services": {verb: "clean", from: ferric.Manageable, node: noBoot, steps: vent(map[string]any{"seconds": 1})},
 		"provide without boot services": {verb: "provide", from: ferric.Manageable, node: noBoot, code: ferric.CodeInvalid,
 			words: []string{"Failed to validate boot interface", "boot services are off"}},
 		"inspect without boot services": {verb: "inspect", from: ferric.Manageable, node: noBoot, code: ferric.CodeInvalid,
