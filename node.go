@@ -183,9 +183,12 @@ type Port struct {
 	IsSmartNIC          bool           `json:"is_smartnic,omitempty"`
 	Vendor              string         `json:"vendor,omitempty"`
 	Category            string         `json:"category,omitempty"`
-	CreatedAt           time.Time      `json:"created_at,omitzero"`
-	UpdatedAt           time.Time      `json:"updated_at,omitzero"`
-	Version             int64          `json:"version,omitempty"`
+	// NotForDynamicPortgroup is the opposite of available_for_dynamic_portgroup, so that a port is available unless somebody says otherwise.
+	NotForDynamicPortgroup bool `json:"not_for_dynamic_portgroup,omitempty"`
+
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
+	Version   int64     `json:"version,omitempty"`
 }
 
 // Clone returns a deep copy.

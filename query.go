@@ -39,10 +39,14 @@ type NodeFilter struct {
 
 // PortFilter selects ports; zero fields select everything.
 type PortFilter struct {
-	Project       string // owner or lessee of the node
-	NodeUUIDs     []string
-	Addresses     []string
-	PortgroupUUID string
+	Project         string // owner or lessee of the node
+	NodeUUIDs       []string
+	Addresses       []string
+	Name            string
+	PortgroupUUID   string
+	DescriptionLike string   // substring
+	Shards          []string // of the node
+	ConductorGroups []string // of the node
 	Page
 }
 

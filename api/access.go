@@ -48,6 +48,27 @@ func (a *API) guarded() map[string]guarded {
 			}
 			return a.targetOfNode(rq, p.NodeUUID)
 		}},
+		"portgroup": {seeNode, func(rq *request) (policy.Target, error) {
+			g, err := a.portgroup(rq)
+			if err != nil {
+				return policy.Target{}, err
+			}
+			return a.targetOfNode(rq, g.NodeUUID)
+		}},
+		"connector": {seeNode, func(rq *request) (policy.Target, error) {
+			v, err := a.connector(rq)
+			if err != nil {
+				return policy.Target{}, err
+			}
+			return a.targetOfNode(rq, v.NodeUUID)
+		}},
+		"target": {seeNode, func(rq *request) (policy.Target, error) {
+			v, err := a.target(rq)
+			if err != nil {
+				return policy.Target{}, err
+			}
+			return a.targetOfNode(rq, v.NodeUUID)
+		}},
 		"operation": {seeNode, func(rq *request) (policy.Target, error) {
 			op, err := a.operation(rq)
 			if err != nil {

@@ -62,6 +62,7 @@ func TestEveryRuleIsUsed(t *testing.T) {
 	use(fieldRules(a.nodes)...)
 	use(fieldRules(a.ports)...)
 	use(fieldRules(a.runbooks)...)
+	use(fieldRules(a.targets)...)
 	// Rules that handlers ask.
 	use("baremetal:node:update_owner_provisioned", "baremetal:node:set_provision_state:clean_steps", "baremetal:node:set_provision_state:service_steps",
 		"baremetal:allocation:create_restricted", "baremetal:runbook:use")

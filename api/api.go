@@ -33,6 +33,10 @@ type API struct {
 	allocations     *resource[ferric.Allocation]
 	deployTemplates *resource[ferric.DeployTemplate]
 	runbooks        *resource[ferric.Runbook]
+	portgroups      *resource[ferric.Portgroup]
+	chassis         *resource[ferric.Chassis]
+	connectors      *resource[ferric.VolumeConnector]
+	targets         *resource[ferric.VolumeTarget]
 	feed            *feed
 	table           *table
 	ramdisk         *table
@@ -71,7 +75,8 @@ func New(config Config, deps Deps) (*API, error) {
 		a.rules = func() *policy.Rules { return defaults }
 	}
 	a.kinds = a.guarded()
-	a.nodes, a.ports = nodeResource(), portResource()
+	a.nodes, a.ports, a.portgroups, a.chassis = nodeResource(), portResource(), portgroupResource(), chassisResource()
+	a.connectors, a.targets = connectorResource(), targetResource()
 	if a.looks, err = newRenderings(); err != nil {
 		return nil, err
 	}

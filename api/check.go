@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"strings"
 	"unicode/utf8"
 )
@@ -53,6 +54,39 @@ func aUUID(where, name string, v any) (any, error) {
 		return nil, invalid("Expected UUID for %s: %s", name, clip(s))
 	}
 	return strings.ToLower(s), nil
+}
+
+// some takes what inner takes, without null.
+func some(inner checker, types ...string) checker {
+	return func(where, name string, v any) (any, error) {
+		if v == nil {
+			return nil, typeError(where, v, types...)
+		}
+		return inner(where, name, v)
+	}
+}
+
+// maybeMAC takes what aMAC takes, or null.
+func maybeMAC(where, name string, v any) (any, error) {
+	if v == nil {
+		return nil, nil
+	}
+	if _, ok := v.(string); !ok {
+		return nil, typeError(where, v, "string", "null")
+	}
+	return aMAC(where, name, v)
+}
+
+// anInteger takes a whole number that databases can hold.
+func anInteger(where, name string, v any) (any, error) {
+	n, ok := v.(float64)
+	if !ok || n != math.Trunc(n) {
+		return nil, typeError(where, v, "integer")
+	}
+	if math.Abs(n) > math.MaxInt32 {
+		return nil, invalid("Schema error for %s: %s is out of range for %s", where, clip(repr(v)), name)
+	}
+	return n, nil
 }
 
 // aMAC takes a MAC address, which comes out in lower case.

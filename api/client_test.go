@@ -116,6 +116,69 @@ func (c *stockClient) fails(text string, args ...string) {
 	}
 }
 
+// groups drives what nodes are grouped by and what belongs to them.
+func (c *stockClient) groups(node string) {
+	c.t.Helper()
+	chassis := c.object("chassis", "create", "--description", "rack 1", "--extra", "a=b")["uuid"].(string)
+	c.ok("chassis", "set", chassis, "--description", "rack 2", "--extra", "c=d")
+	c.ok("chassis", "unset", chassis, "--extra", "a")
+	if got := c.object("chassis", "show", chassis); got["description"] != "rack 2" || fmt.Sprint(got["extra"]) != "map[c:d]" {
+		c.t.Errorf("chassis show: %v", got)
+	}
+	c.ok("node", "set", node, "--chassis-uuid", chassis)
+	if got := c.list("node", "list", "--chassis", chassis); len(got) != 1 {
+		c.t.Errorf("node list --chassis: %v", got)
+	}
+	c.fails("contains nodes", "chassis", "delete", chassis)
+	c.ok("node", "unset", node, "--chassis-uuid")
+	if got := c.list("chassis", "list", "--long"); len(got) != 1 {
+		c.t.Errorf("chassis list: %v", got)
+	}
+	c.ok("chassis", "delete", chassis)
+
+	group := c.object("port", "group", "create", "--node", node, "--name", "bond0", "--address", "52:54:00:AA:BB:10", "--mode", "802.3ad",
+		"--property", "miimon=100", "--unsupport-standalone-ports")
+	if group["mode"] != "802.3ad" || group["standalone_ports_supported"] != false || group["address"] != "52:54:00:aa:bb:10" {
+		c.t.Errorf("port group create: %v", group)
+	}
+	port := c.object("port", "create", "52:54:00:aa:bb:11", "--node", node, "--port-group", group["uuid"].(string), "--pxe-enabled", "False")
+	if port["portgroup_uuid"] != group["uuid"] {
+		c.t.Errorf("port create: %v", port)
+	}
+	c.fails("doesn't support standalone ports", "port", "create", "52:54:00:aa:bb:12", "--node", node, "--port-group", group["uuid"].(string),
+		"--pxe-enabled", "True")
+	c.ok("port", "group", "set", "bond0", "--support-standalone-ports", "--property", "x=y", "--name", "bond1")
+	c.ok("port", "group", "unset", "bond1", "--property", "miimon", "--address")
+	if got := c.object("port", "group", "show", "bond1"); got["address"] != nil || fmt.Sprint(got["properties"]) != "map[x:y]" {
+		c.t.Errorf("port group show: %v", got)
+	}
+	if got := c.list("port", "group", "list", "--node", node); len(got) != 1 || got[0]["Name"] != "bond1" {
+		c.t.Errorf("port group list: %v", got)
+	}
+	if got := c.list("port", "list", "--port-group", "bond1"); len(got) != 1 {
+		c.t.Errorf("port list --port-group: %v", got)
+	}
+	c.fails("contains ports", "port", "group", "delete", "bond1")
+	c.ok("port", "delete", port["uuid"].(string))
+	c.ok("port", "group", "delete", "bond1")
+
+	connector := c.object("volume", "connector", "create", "--node", node, "--type", "iqn", "--connector-id", "iqn.1")["uuid"].(string)
+	c.fails("already exists", "volume", "connector", "create", "--node", node, "--type", "iqn", "--connector-id", "iqn.1")
+	c.ok("volume", "connector", "set", connector, "--connector-id", "iqn.2", "--extra", "a=b")
+	c.ok("volume", "connector", "unset", connector, "--extra", "a")
+	if got := c.list("volume", "connector", "list", "--node", node); len(got) != 1 || got[0]["Connector ID"] != "iqn.2" {
+		c.t.Errorf("volume connector list: %v", got)
+	}
+	c.ok("volume", "connector", "delete", connector)
+	target := c.object("volume", "target", "create", "--node", node, "--type", "iscsi", "--volume-id", "v1", "--boot-index", "0",
+		"--property", "auth_password=pw")["uuid"].(string)
+	c.ok("volume", "target", "set", target, "--boot-index", "1", "--property", "lun=0")
+	if got := c.object("volume", "target", "show", target); got["boot_index"] != 1.0 || fmt.Sprint(got["properties"]) != "map[auth_password:****** lun:0]" {
+		c.t.Errorf("volume target show: %v", got)
+	}
+	c.ok("volume", "target", "delete", target)
+}
+
 // TestStockClient drives Ferric with the client that operators have.
 func TestStockClient(t *testing.T) {
 	t.Parallel() // it waits for the client a lot
@@ -189,6 +252,7 @@ func TestStockClient(t *testing.T) {
 		t.Errorf("port show --address: %v", got)
 	}
 
+	c.groups(id)
 	if got := c.list("node", "validate", "metal-one"); len(got) != 2 {
 		t.Errorf("node validate: %v", got)
 	}

@@ -58,6 +58,8 @@ type Config struct {
 	// DefaultResourceClass and DefaultConductorGroup are for new nodes that name none.
 	DefaultResourceClass  string
 	DefaultConductorGroup string
+	// DefaultPortgroupMode is the bonding mode of new port groups that name none.
+	DefaultPortgroupMode string
 
 	// What lookup tells an agent. AgentHeartbeatTimeout is for agents too old for a token; others get the conductor's.
 	AgentHeartbeatTimeout      time.Duration
@@ -73,6 +75,7 @@ func Defaults() Config {
 		AuthStrategy: NoAuth, ProjectAdminCanManageOwnNodes: true, RamdiskEndpoints: true, RestrictLookup: true, MaxEventStreams: 500, EventHeartbeat: 15 * time.Second, EventDeadline: 10 * time.Second,
 		MaxLimit: 1000, MaxBody: 1 << 20, MaxBodyProvision: 64 << 20, MaxBodyInspection: 16 << 20, MaxDepth: 25,
 		RequestTimeout: time.Minute, ConductorAlive: time.Minute, AgentHeartbeatTimeout: 5 * time.Minute,
+		DefaultPortgroupMode:  "active-backup",
 		PermittedImageFormats: []string{"raw", "gpt", "qcow2", "iso"},
 	}
 }

@@ -40,6 +40,8 @@ type Deps struct {
 type Store interface {
 	NodeStore
 	PortStore
+	GroupStore
+	VolumeStore
 	RecordStore
 	RuleStore
 	AllocationStore
@@ -66,15 +68,41 @@ type NodeStore interface {
 	ForceNode(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.Node) error) (*ferric.Node, error)
 }
 
-// PortStore holds ports.
+// PortStore holds ports and port groups. They are changed and deleted by the conductors, under the node's lease.
 type PortStore interface {
-	// CreatePort writes a new port and fills in what was missing. CodeConflict names the duplicate, CodeNotFound the node.
+	// CreatePort writes a new port and fills in what was missing. CodeConflict names the duplicate, or why it does not fit into its port group;
+	// CodeNotFound the node, CodeInvalid the port group.
 	CreatePort(ctx context.Context, port *ferric.Port) error
 	Port(ctx context.Context, uuid string) (*ferric.Port, error)
 	Ports(ctx context.Context, filter ferric.PortFilter) ([]*ferric.Port, error)
-	// UpdatePort changes a port. CodeConflict as in ForceNode and CreatePort.
-	UpdatePort(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.Port) error) (*ferric.Port, error)
-	DeletePort(ctx context.Context, uuid string) error
+	// CreatePortgroup is like CreatePort.
+	CreatePortgroup(ctx context.Context, group *ferric.Portgroup) error
+	Portgroup(ctx context.Context, uuid string) (*ferric.Portgroup, error)
+	PortgroupByName(ctx context.Context, name string) (*ferric.Portgroup, error)
+	Portgroups(ctx context.Context, filter ferric.PortgroupFilter) ([]*ferric.Portgroup, error)
+}
+
+// GroupStore holds what nodes are grouped by.
+type GroupStore interface {
+	CreateChassis(ctx context.Context, chassis *ferric.Chassis) error
+	Chassis(ctx context.Context, uuid string) (*ferric.Chassis, error)
+	ChassisList(ctx context.Context, page ferric.Page) ([]*ferric.Chassis, error)
+	UpdateChassis(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.Chassis) error) (*ferric.Chassis, error)
+	// DeleteChassis answers CodeInvalid while nodes are in it.
+	DeleteChassis(ctx context.Context, uuid string) error
+	// Shards counts the nodes of each shard, the largest first; "" are those without one.
+	Shards(ctx context.Context) ([]ferric.Shard, error)
+}
+
+// VolumeStore holds volume connectors and targets. They are changed and deleted by the conductors.
+type VolumeStore interface {
+	// CreateVolumeConnector and CreateVolumeTarget are like CreatePort.
+	CreateVolumeConnector(ctx context.Context, connector *ferric.VolumeConnector) error
+	VolumeConnector(ctx context.Context, uuid string) (*ferric.VolumeConnector, error)
+	VolumeConnectors(ctx context.Context, filter ferric.VolumeFilter) ([]*ferric.VolumeConnector, error)
+	CreateVolumeTarget(ctx context.Context, target *ferric.VolumeTarget) error
+	VolumeTarget(ctx context.Context, uuid string) (*ferric.VolumeTarget, error)
+	VolumeTargets(ctx context.Context, filter ferric.VolumeFilter) ([]*ferric.VolumeTarget, error)
 }
 
 // AllocationStore holds allocations. A conductor makes and ends them.

@@ -91,6 +91,26 @@ func (f *fakeConductor) answer(ctx context.Context, m rpc.Method, req any) (any,
 		})
 	case rpc.DestroyNode:
 		return nil, f.store.DeleteNode(ctx, req.(rpc.NodeRef).UUID, flow.Lease{})
+	case rpc.UpdatePort:
+		next := req.(rpc.PortArgs).Port
+		return f.store.UpdatePort(ctx, next.UUID, next.Version, func(p *ferric.Port) error { *p = *next; return nil })
+	case rpc.DestroyPort:
+		return nil, f.store.DeletePort(ctx, req.(rpc.PartRef).UUID)
+	case rpc.UpdatePortgroup:
+		next := req.(rpc.PortgroupArgs).Portgroup
+		return f.store.UpdatePortgroup(ctx, next.UUID, next.Version, func(g *ferric.Portgroup) error { *g = *next; return nil })
+	case rpc.DestroyPortgroup:
+		return nil, f.store.DeletePortgroup(ctx, req.(rpc.PartRef).UUID)
+	case rpc.UpdateVolumeConnector:
+		next := req.(rpc.VolumeConnectorArgs).Connector
+		return f.store.UpdateVolumeConnector(ctx, next.UUID, next.Version, func(v *ferric.VolumeConnector) error { *v = *next; return nil })
+	case rpc.DestroyVolumeConnector:
+		return nil, f.store.DeleteVolumeConnector(ctx, req.(rpc.PartRef).UUID)
+	case rpc.UpdateVolumeTarget:
+		next := req.(rpc.VolumeTargetArgs).Target
+		return f.store.UpdateVolumeTarget(ctx, next.UUID, next.Version, func(v *ferric.VolumeTarget) error { *v = *next; return nil })
+	case rpc.DestroyVolumeTarget:
+		return nil, f.store.DeleteVolumeTarget(ctx, req.(rpc.PartRef).UUID)
 	case rpc.ValidateNode:
 		return rpc.Validations{ferric.KindPower: {Result: true}, ferric.KindDeploy: {Reason: "no image_source"}}, nil
 	case rpc.ChangePower:

@@ -54,6 +54,16 @@ func FuzzRequest(f *testing.F) {
 		{1, "/v1/runbooks/r/traits", `{"traits":["CUSTOM_A"]}`, "1.112"}, {4, "/v1/runbooks/r/traits/CUSTOM_A", "", "1.112"},
 		{2, "/v1/events", `{"events":[{"event":"network.bind_port","port_id":"` + portID + `","mac_address":"52:54:00:00:00:01","status":"ACTIVE","device_id":null}]}`, "1.54"},
 		{1, "/v1/nodes/one/states/provision", `{"target":"clean","runbook":"r"}`, "1.92"},
+		{2, "/v1/chassis", `{"uuid":"` + opID + `","description":"x","extra":{"a":null}}`, "1.1"}, {0, "/v1/chassis/" + chassisID + "/nodes?fields=uuid", "", "1.115"},
+		{3, "/v1/chassis/" + chassisID, `[{"op":"add","path":"/extra/a","value":[]}]`, "1.115"}, {0, "/v1/chassis?fields=nodes&limit=1", "", "1.8"},
+		{2, "/v1/portgroups", `{"node_uuid":"` + nodeID + `","address":"00:11:22:33:44:66","mode":"4","properties":{"a":1},"standalone_ports_supported":"no"}`, "1.115"},
+		{3, "/v1/portgroups/bond0", `[{"op":"replace","path":"/physical_network","value":"p"},{"op":"remove","path":"/name"}]`, "1.115"},
+		{0, "/v1/portgroups/bond0/ports/detail?sort_key=address", "", "1.24"}, {0, "/v1/portgroups?shard=a,b&conductor_groups=x", "", "1.115"},
+		{2, "/v1/volume/connectors", `{"node_uuid":"` + nodeID + `","type":"ip","connector_id":""}`, "1.32"}, {0, "/v1/volume/connectors?detail=1&node=one", "", "1.32"},
+		{2, "/v1/volume/targets", `{"node_uuid":"` + nodeID + `","volume_type":"i","volume_id":"1","boot_index":-2147483647,"properties":{"password":"x"}}`, "1.115"},
+		{3, "/v1/volume/targets/" + targetID, `[{"op":"replace","path":"/boot_index","value":1e300}]`, "1.115"}, {0, "/v1/nodes/one/volume", "", "1.32"},
+		{0, "/v1/shards", "", "1.82"}, {4, "/v1/portgroups/bond0", "", "1.115"}, {4, "/v1/volume/targets/" + targetID, "", "1.115"},
+		{0, "/v1/ports?portgroup=bond0&description_contains=%25", "", "1.115"}, {3, "/v1/nodes/one/portgroups/bond0", "[]", "1.115"},
 	} {
 		f.Add(seed.method, seed.path, seed.body, seed.version)
 	}
@@ -63,6 +73,9 @@ func FuzzRequest(f *testing.F) {
 	fx.must(201, "POST", "/v1/allocations", m{"name": "a", "resource_class": "x"})
 	fx.must(201, "POST", "/v1/deploy_templates", m{"name": "CUSTOM_T", "steps": []m{aStep("priority", nil)}})
 	fx.must(201, "POST", "/v1/runbooks", m{"name": "r", "steps": []m{aStep("order", nil)}})
+	fx.must(201, "POST", "/v1/chassis", m{"uuid": chassisID})
+	fx.must(201, "POST", "/v1/portgroups", m{"uuid": portgroupID, "node_uuid": nodeID, "name": "bond0"})
+	fx.must(201, "POST", "/v1/volume/targets", m{"uuid": targetID, "node_uuid": nodeID, "volume_type": "i", "volume_id": "1", "boot_index": 0})
 	f.Fuzz(func(t *testing.T, method uint8, path, body, version string) {
 		if !strings.HasPrefix(path, "/") {
 			path = "/" + path

@@ -24,11 +24,17 @@ const (
 	portID    = "d2b30520-907d-46c8-bfee-c5586e6fb3a1"
 	historyID = "e5840e39-b4ba-4a93-8071-cff9aa2c9633"
 	opID      = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"
+
+	chassisID   = "dff29d23-1ded-43b4-8ae1-5eebb3e30de1"
+	portgroupID = "e43c722c-248e-4c6e-8ce8-0d8ff129387a"
+	connectorID = "9bf93e01-d728-47a3-ad4b-5e66a835037c"
+	targetID    = "bd4d008c-7d31-463d-abf9-6c23d9d55f7f"
 )
 
 // golden fills a fixture with one of everything.
 func goldenFixture(t *testing.T) *fixture {
 	f := newFixture(t)
+	f.must(201, "POST", "/v1/chassis", m{"uuid": chassisID, "description": "Sample chassis"})
 	f.must(201, "POST", "/v1/nodes", m{"uuid": nodeID, "name": "metal-1", "driver": "ipmi", "resource_class": "large", "owner": "project-1",
 		"driver_info":   m{"ipmi_address": "192.0.2.1", "ipmi_password": "secret", "nested": m{"auth_token": "secret"}},
 		"properties":    m{"capabilities": "boot_mode:uefi", "memory_mb": 4096},
@@ -36,6 +42,11 @@ func goldenFixture(t *testing.T) *fixture {
 		"description":   "A <node> & its \"quotes\"", "network_data": m{"links": []any{m{"id": "eth0", "type": "phy", "ethernet_mac_address": "52:54:00:00:00:01"}}, "networks": []any{}, "services": []any{}}})
 	f.must(201, "POST", "/v1/ports", m{"uuid": portID, "node_uuid": nodeID, "address": "52:54:00:AA:BB:CC", "name": "port-1",
 		"physical_network": "physnet1", "local_link_connection": m{"switch_id": "0A:1b:2c:3d:4e:5f", "port_id": "Ethernet3/1"}})
+	f.must(201, "POST", "/v1/portgroups", m{"uuid": portgroupID, "node_uuid": nodeID, "address": "11:11:11:11:11:11", "name": "test_portgroup",
+		"physical_network": "physnet1", "category": "hypernet", "properties": m{"miimon": 100}})
+	f.must(201, "POST", "/v1/volume/connectors", m{"uuid": connectorID, "node_uuid": nodeID, "type": "iqn", "connector_id": "iqn.2017-07.org.openstack:01:d9a51732c3f"})
+	f.must(201, "POST", "/v1/volume/targets", m{"uuid": targetID, "node_uuid": nodeID, "volume_type": "iscsi", "boot_index": 0,
+		"volume_id": "04452bed-5367-4202-8bf5-de4335ac56d2", "properties": m{"target_iqn": "iqn.x", "auth_password": "secret"}})
 	f.must(204, "PUT", "/v1/nodes/metal-1/traits", m{"traits": []string{"HW_CPU_X86_VMX", "CUSTOM_TRAIT1"}})
 	f.change(nodeID, func(n *ferric.Node) {
 		n.ProvisionState, n.TargetProvisionState, n.PowerState = ferric.InspectWait, ferric.Manageable, ferric.PowerOn
@@ -136,6 +147,23 @@ func TestGolden(t *testing.T) {
 		"ports":                    {"GET", "/v1/ports?limit=1", nil},
 		"ports-of-node-detail":     {"GET", n + "/ports?detail=true", nil},
 		"traits":                   {"GET", n + "/traits", nil},
+		"chassis-1.1":              {"GET", "1.1 /v1/chassis/" + chassisID, nil},
+		"chassis-fields":           {"GET", "/v1/chassis/" + chassisID + "?fields=nodes,extra", nil},
+		"chassis-list":             {"GET", "/v1/chassis?limit=1", nil},
+		"chassis-list-detail":      {"GET", "1.1 /v1/chassis/detail", nil},
+		"portgroup-1.23":           {"GET", "1.23 /v1/portgroups/test_portgroup", nil},
+		"portgroup-1.115":          {"GET", "/v1/portgroups/" + portgroupID, nil},
+		"portgroups":               {"GET", "/v1/portgroups?limit=1", nil},
+		"portgroups-of-node":       {"GET", n + "/portgroups/detail?limit=1", nil},
+		"volume":                   {"GET", "/v1/volume/", nil},
+		"volume-of-node":           {"GET", n + "/volume", nil},
+		"connector":                {"GET", "1.32 /v1/volume/connectors/" + connectorID, nil},
+		"connectors":               {"GET", "/v1/volume/connectors?limit=1", nil},
+		"connectors-of-node":       {"GET", n + "/volume/connectors?detail=True&limit=1", nil},
+		"target":                   {"GET", "1.32 /v1/volume/targets/" + targetID, nil},
+		"targets":                  {"GET", "/v1/volume/targets?fields=boot_index,properties&limit=1", nil},
+		"targets-of-node":          {"GET", n + "/volume/targets", nil},
+		"shards":                   {"GET", "/v1/shards", nil},
 		"vifs":                     {"GET", n + "/vifs", nil},
 		"validate":                 {"GET", n + "/validate", nil},
 		"boot-device":              {"GET", n + "/management/boot_device", nil},

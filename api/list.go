@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -66,6 +67,9 @@ func sortedQuery(q url.Values) []string {
 	return sortedKeys(m)
 }
 
+// listPath is the path of the list that was asked for, for the address of the next page.
+func (rq *request) listPath() string { return strings.TrimPrefix(canonicalPath(rq.URL.Path), "/v1/") }
+
 // list writes a page of objects: {"nodes": […], "next": "…"}. path is the list's own, "nodes" or "nodes/detail".
 func (r *resource[T]) list(rq *request, path string, objects []*T, p ferric.Page, s selection[T]) rawJSON {
 	b := make([]byte, 0, 256+len(objects)*(64+64*len(s.fields)))
@@ -101,7 +105,7 @@ func (r *resource[T]) pageOf(rq *request, path string, looks []rendering, object
 
 func (r *resource[T]) opened(b []byte) []byte {
 	b = append(b, '{', '"')
-	b = append(b, r.collection...)
+	b = append(b, cmp.Or(r.key, r.collection)...)
 	return append(b, `":[`...)
 }
 

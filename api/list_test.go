@@ -27,6 +27,7 @@ func TestNodeFilters(t *testing.T) {
 	f := newFixture(t)
 	f.version = "1.115"
 	const instance, chassis = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123", "2be26c0b-03f2-4d2e-ae87-c02d7f33c123"
+	f.must(201, "POST", "/v1/chassis", m{"uuid": chassis})
 	plain := f.node(m{"name": "plain"})
 	f.node(m{"name": "rich", "driver": "ipmi", "instance_uuid": instance, "instance_name": "web", "maintenance": true, "resource_class": "big",
 		"conductor_group": "Rack", "owner": "alice", "lessee": "bob", "description": "Second rack, LEFT side", "shard": "s1", "chassis_uuid": chassis})
@@ -151,7 +152,8 @@ func TestPaging(t *testing.T) {
 func TestSortKeys(t *testing.T) {
 	f := newFixture(t)
 	f.must(201, "POST", "/v1/ports", m{"node_uuid": f.node(nil), "address": "52:54:00:00:00:01"})
-	for collection, fields := range map[string]map[string]int{"nodes": nodeSince, "ports": portSince} {
+	for collection, fields := range map[string]map[string]int{"nodes": nodeSince, "ports": portSince, "portgroups": portgroupSince,
+		"chassis": chassisSince, "volume/connectors": connectorSince, "volume/targets": targetSince} {
 		sortable := 0
 		for name := range fields {
 			r := f.do("GET", "/v1/"+collection+"?sort_key="+name, nil)
@@ -163,7 +165,7 @@ func TestSortKeys(t *testing.T) {
 				t.Errorf("%s by %s: %d %s", collection, name, r.status, r.body)
 			}
 		}
-		if want := map[string]int{"nodes": 34, "ports": 11}[collection]; sortable < want {
+		if want := map[string]int{"nodes": 34, "ports": 12, "portgroups": 10, "chassis": 4, "volume/connectors": 5, "volume/targets": 6}[collection]; sortable < want {
 			t.Errorf("%s can be sorted by %d fields, want at least %d", collection, sortable, want)
 		}
 	}
@@ -190,6 +192,8 @@ func TestPortLists(t *testing.T) {
 		"/v1/ports?conductor_groups=rack":              {"p2", "p3"},
 		"/v1/ports?conductor_groups=rack&shard=s1":     {},
 		"/v1/ports?description_contains=number":        {"p0", "p1", "p2"},
+		"/v1/ports?description_contains=NUMBER%200":    {"p0"},
+		"/v1/ports?description_contains=%25":           {},
 		"/v1/ports?description_contains=number&node=1": nil,
 		"/v1/ports?sort_key=name&sort_dir=desc":        {"p3", "p2", "p1", "p0"},
 	} {
@@ -213,8 +217,10 @@ func TestPortLists(t *testing.T) {
 	f.must(406, "GET", "1.98 /v1/ports?conductor_groups=rack", nil)
 	f.must(406, "GET", "1.81 /v1/ports?shard=s1", nil)
 	f.must(406, "GET", "1.93 /v1/nodes/"+one+"/ports?fields=description", nil)
-	next := f.must(200, "GET", "/v1/nodes/one/ports?limit=1", nil).object(t)["next"].(string)
-	if !strings.Contains(next, "/v1/nodes/one/ports?") {
-		t.Errorf("next %s", next)
+	for _, path := range []string{"/v1/nodes/one/ports", "/v1/nodes/one/ports/detail", "/v1/ports/detail"} {
+		next := f.must(200, "GET", path+"?limit=1", nil).object(t)["next"].(string)
+		if !strings.Contains(next, path+"?") {
+			t.Errorf("next %s", next)
+		}
 	}
 }

@@ -118,10 +118,11 @@ func nodeResource() *resource[ferric.Node] {
 	}
 	return newResource(resource[N]{
 		name: "node", collection: "nodes", fields: fields,
-		uuid:   func(n *N) string { return n.UUID },
-		clone:  (*N).Clone,
-		target: nodeTarget, openFields: "baremetal:node:get:filter_threshold",
-		children: []child{{"ports", 1}, {"states", 14}, {"portgroups", 24}, {"volume", 32}},
+		uuid:    func(n *N) string { return n.UUID },
+		version: func(n *N) int64 { return n.Version },
+		clone:   (*N).Clone,
+		target:  nodeTarget, openFields: "baremetal:node:get:filter_threshold",
+		children: []child{{name: "ports", since: 1}, {name: "states", since: 14}, {name: "portgroups", since: 24}, {name: "volume", since: 32}},
 	})
 }
 

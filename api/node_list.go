@@ -132,10 +132,10 @@ func nodeListArgs(extra ...arg) []arg {
 	return list
 }
 
-func (a *API) listNodes(rq *request) (any, error)       { return a.nodeList(rq, "nodes", false) }
-func (a *API) listNodeDetails(rq *request) (any, error) { return a.nodeList(rq, "nodes/detail", true) }
+func (a *API) listNodes(rq *request) (any, error)       { return a.nodeList(rq, false) }
+func (a *API) listNodeDetails(rq *request) (any, error) { return a.nodeList(rq, true) }
 
-func (a *API) nodeList(rq *request, path string, detail bool) (any, error) {
+func (a *API) nodeList(rq *request, detail bool) (any, error) {
 	s, err := a.nodes.choose(rq, detail)
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func (a *API) nodeList(rq *request, path string, detail bool) (any, error) {
 		return nil, err
 	}
 	if rq.args.has("driver") && rq.args.str("driver") == "" {
-		return a.nodes.list(rq, path, nil, page, s), nil // no node is without a driver
+		return a.nodes.list(rq, rq.listPath(), nil, page, s), nil // no node is without a driver
 	}
 	var filter ferric.NodeFilter
 	for _, f := range nodeFilters() {
@@ -158,10 +158,21 @@ func (a *API) nodeList(rq *request, path string, detail bool) (any, error) {
 	if filter.Project, err = rq.restricted(filter.Project, "baremetal:node:list_all"); err != nil {
 		return nil, err
 	}
+	if ident, ok := rq.vars["chassis"]; ok {
+		c, err := a.chassisByIdent(rq, ident)
+		if err != nil {
+			return nil, err
+		}
+		filter.ChassisUUID = c.UUID
+	} else if filter.ChassisUUID != "" {
+		if _, err := a.chassisByIdent(rq, filter.ChassisUUID); err != nil {
+			return nil, err
+		}
+	}
 	if filter.ParentNode != "" { // a name does as well
 		parent, err := a.nodeByIdent(rq, filter.ParentNode)
 		if ferric.IsCode(err, ferric.CodeNotFound) {
-			return a.nodes.list(rq, path, nil, page, s), nil
+			return a.nodes.list(rq, rq.listPath(), nil, page, s), nil
 		}
 		if err != nil {
 			return nil, err
@@ -177,7 +188,7 @@ func (a *API) nodeList(rq *request, path string, detail bool) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return a.nodes.pageOf(rq, path, looks, stamps, page, s), nil
+		return a.nodes.pageOf(rq, rq.listPath(), looks, stamps, page, s), nil
 	}
 	nodes, err := a.findNodes(rq, s, filter, page)
 	if err != nil {
@@ -187,5 +198,5 @@ func (a *API) nodeList(rq *request, path string, detail bool) (any, error) {
 	if rq.args.has("instance_uuid") {
 		page.Limit = 0 // it is unique: there is no next page
 	}
-	return a.nodes.list(rq, path, nodes, page, s), nil
+	return a.nodes.list(rq, rq.listPath(), nodes, page, s), nil
 }

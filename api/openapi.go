@@ -20,7 +20,7 @@ func (a *API) showOpenAPI(rq *request) (any, error) {
 
 // resources are all kinds of objects that have a table of fields.
 func (a *API) resources() []schemaSource {
-	return []schemaSource{a.nodes, a.ports, a.inspectionRules, a.allocations, a.deployTemplates, a.runbooks}
+	return []schemaSource{a.nodes, a.ports, a.portgroups, a.chassis, a.connectors, a.targets, a.inspectionRules, a.allocations, a.deployTemplates, a.runbooks}
 }
 
 // describe makes the document.

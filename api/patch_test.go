@@ -15,6 +15,7 @@ import (
 func TestPatchNode(t *testing.T) {
 	const instance = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"
 	f := newFixture(t)
+	f.must(201, "POST", "/v1/chassis", m{"uuid": instance})
 	inState := func(s ferric.ProvisionState) func(*ferric.Node) { return func(n *ferric.Node) { n.ProvisionState = s } }
 	for name, c := range map[string]struct {
 		before func(*ferric.Node)
@@ -77,6 +78,9 @@ func TestPatchNode(t *testing.T) {
 		"reset without driver":      {path: "?reset_interfaces=true", patch: []m{{"op": "replace", "path": "/name", "value": "x"}}, status: 400, text: "can only be used when changing the node's driver"},
 		"reset too early":           {path: "1.44 ?reset_interfaces=true", patch: []m{{"op": "replace", "path": "/driver", "value": "ipmi"}}, status: 406},
 		"chassis away too early":    {path: "1.24 ", before: func(n *ferric.Node) { n.ChassisUUID = instance }, patch: []m{{"op": "remove", "path": "/chassis_uuid"}}, status: 406},
+		"chassis away":              {path: "1.25 ", before: func(n *ferric.Node) { n.ChassisUUID = instance }, patch: []m{{"op": "remove", "path": "/chassis_uuid"}}, status: 200, want: m{"chassis_uuid": nil}},
+		"chassis":                   {path: "1.1 ", patch: []m{{"op": "add", "path": "/chassis_uuid", "value": strings.ToUpper(instance)}}, status: 200, want: m{"chassis_uuid": instance}},
+		"chassis that is not there": {patch: []m{{"op": "add", "path": "/chassis_uuid", "value": "2be26c0b-03f2-4d2e-ae87-c02d7f33c123"}}, status: 400, text: "Chassis 2be26c0b-03f2-4d2e-ae87-c02d7f33c123 could not be found."},
 		"while inspecting":          {before: inState(ferric.Inspecting), patch: []m{{"op": "add", "path": "/extra/x", "value": 1}}, status: 409, text: `while it is in state "inspecting"`},
 		"inspecting before 1.39":    {path: "1.38 ", before: inState(ferric.Inspecting), patch: []m{{"op": "add", "path": "/extra/x", "value": 1}}, status: 200},
 		"in transition":             {before: func(n *ferric.Node) { n.ProvisionState, n.TargetProvisionState = ferric.Cleaning, ferric.Available }, patch: []m{}, status: 409, text: "while a state transition is in progress"},
@@ -237,18 +241,10 @@ func TestPatchPort(t *testing.T) {
 			}
 		})
 	}
-	f.change(id, func(n *ferric.Node) { n.ProvisionState = ferric.Active })
-	f.must(409, "PATCH", "/v1/ports/"+port, []m{{"op": "replace", "path": "/pxe_enabled", "value": false}})
-	f.must(200, "PATCH", "/v1/ports/"+port, []m{{"op": "add", "path": "/extra/x", "value": 1}})
-	_, err := f.store.UpdatePort(t.Context(), port, 0, func(p *ferric.Port) error {
-		p.InternalInfo["tenant_vif_port_id"] = "vif-1"
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+	if got := f.must(200, "PATCH", "/v1/ports/"+port, []m{{"op": "replace", "path": "/pxe_enabled", "value": false},
+		{"op": "remove", "path": "/pxe_enabled"}}).object(t); got["pxe_enabled"] != true {
+		t.Errorf("pxe_enabled without a value: %v", got["pxe_enabled"])
 	}
-	f.must(409, "DELETE", "/v1/ports/"+port, nil)
-	f.change(id, func(n *ferric.Node) { n.Maintenance = true })
 	f.must(204, "DELETE", "/v1/ports/"+port, nil)
 	f.must(404, "GET", "/v1/ports/"+port, nil)
 }

@@ -20,48 +20,23 @@ func portResource() *resource[ferric.Port] {
 		{name: "extra", value: object(func(p *P) *map[string]any { return &p.Extra }), write: writable, check: anObject},
 		{name: "internal_info", since: 18, value: object(func(p *P) *map[string]any { return &p.InternalInfo })},
 		{name: "is_smartnic", since: 53, sort: true, value: flag(func(p *P) *bool { return &p.IsSmartNIC }), write: writable, check: aBool},
-		{name: "local_link_connection", since: 19, value: object(func(p *P) *map[string]any { return &p.LocalLinkConnection }),
+		{name: "local_link_connection", since: 19, value: linkValue{object(func(p *P) *map[string]any { return &p.LocalLinkConnection })},
 			write: writable, check: localLink},
 		{name: "node_uuid", required: true, value: text(func(p *P) *string { return &p.NodeUUID }), write: writable, check: aUUID},
 		{name: "physical_network", since: 34, sort: true, value: text(func(p *P) *string { return &p.PhysicalNetwork }),
 			write: writable, check: physicalNetwork},
 		{name: "portgroup_uuid", since: 24, value: text(func(p *P) *string { return &p.PortgroupUUID }), write: writable, check: aUUID},
-		{name: "pxe_enabled", since: 19, sort: true, value: flag(func(p *P) *bool { return &p.PXEEnabled }), write: writable, check: aBool},
+		{name: "pxe_enabled", since: 19, sort: true, value: flagUnless(func(p *P) *bool { return &p.PXEEnabled }), write: writable, check: aBool},
 		{name: "name", since: 88, sort: true, value: text(func(p *P) *string { return &p.Name }), write: writable, check: portName},
 		{name: "description", since: 97, sort: true, value: text(func(p *P) *string { return &p.Description }),
 			write: writable, check: aString(255)},
 		{name: "vendor", since: 100, sort: true, value: text(func(p *P) *string { return &p.Vendor }), write: writable, check: aString(32)},
 		{name: "category", since: 101, sort: true, value: text(func(p *P) *string { return &p.Category }), write: writable, check: aString(80)},
-		{name: "available_for_dynamic_portgroup", since: 111, value: dynamicPortgroup{}, write: writable, check: strictBool},
+		{name: "available_for_dynamic_portgroup", since: 111, sort: true, value: notFlag(func(p *P) *bool { return &p.NotForDynamicPortgroup }),
+			write: writable, check: strictBool},
 	}
 	return newResource(resource[P]{name: "port", collection: "ports", fields: fields,
-		uuid: func(p *P) string { return p.UUID }, clone: (*P).Clone})
-}
-
-// dynamicPortgroupKey is where a port's available_for_dynamic_portgroup is kept until port groups have their own table.
-const dynamicPortgroupKey = "available_for_dynamic_portgroup"
-
-// dynamicPortgroup is a bool that is true unless somebody says otherwise, kept with the port's internal facts.
-type dynamicPortgroup struct{}
-
-func (dynamicPortgroup) get(p *ferric.Port) any {
-	v, ok := p.InternalInfo[dynamicPortgroupKey].(bool)
-	return v || !ok
-}
-
-func (f dynamicPortgroup) appendJSON(b []byte, p *ferric.Port, _ int) []byte {
-	return appendValue(b, f.get(p))
-}
-
-func (dynamicPortgroup) set(p *ferric.Port, v any) {
-	if v == nil || v == true {
-		delete(p.InternalInfo, dynamicPortgroupKey)
-		return
-	}
-	if p.InternalInfo == nil {
-		p.InternalInfo = map[string]any{}
-	}
-	p.InternalInfo[dynamicPortgroupKey] = v
+		uuid: func(p *P) string { return p.UUID }, version: func(p *P) int64 { return p.Version }, clone: (*P).Clone})
 }
 
 func physicalNetwork(where, name string, v any) (any, error) {
@@ -138,10 +113,25 @@ func linkVersion(v any, version int) error {
 	if _, ok := m["network_type"]; ok && version < 64 {
 		return notAcceptable()
 	}
-	if _, ok := m["vtep-logical-switch"]; ok && version < 90 {
+	if _, ok := m["vtep-logical-switch"]; ok && !knowsVTEP(version) {
 		return notAcceptable()
 	}
 	return nil
+}
+
+// knowsVTEP reports whether a version has the VTEP of an OVN switch in links: those keys came in 1.90 and went in 1.105.
+func knowsVTEP(version int) bool { return version >= 90 && version < 105 }
+
+// linkValue is a local link connection. Versions that do not know a VTEP see an empty one in its place.
+type linkValue struct{ value[ferric.Port] }
+
+func (f linkValue) appendJSON(b []byte, p *ferric.Port, version int) []byte {
+	_, logical := p.LocalLinkConnection["vtep-logical-switch"]
+	_, physical := p.LocalLinkConnection["vtep-physical-switch"]
+	if (logical || physical) && !knowsVTEP(version) {
+		return append(b, "{}"...)
+	}
+	return f.value.appendJSON(b, p, version)
 }
 
 // smartNIC refuses a new smart NIC's port whose local link connection lacks what it needs.

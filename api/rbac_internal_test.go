@@ -93,6 +93,13 @@ func makeRBACObjects(t *testing.T, s *store.Store) rbacObjects {
 	must(s.CreateNode(ctx, n))
 	p := &ferric.Port{NodeUUID: n.UUID, Address: "00:00:00:00:00:01"}
 	must(s.CreatePort(ctx, p))
+	g := &ferric.Portgroup{NodeUUID: n.UUID}
+	must(s.CreatePortgroup(ctx, g))
+	c := &ferric.Chassis{}
+	must(s.CreateChassis(ctx, c))
+	vc, vt := &ferric.VolumeConnector{NodeUUID: n.UUID, Type: "ip", ConnectorID: "1"}, &ferric.VolumeTarget{NodeUUID: n.UUID}
+	must(s.CreateVolumeConnector(ctx, vc))
+	must(s.CreateVolumeTarget(ctx, vt))
 	al := &ferric.Allocation{Owner: ownerProject, ResourceClass: "x"}
 	must(s.CreateAllocation(ctx, al))
 	lease, err := s.Acquire(ctx, n.UUID, "host", time.Minute)
@@ -101,7 +108,8 @@ func makeRBACObjects(t *testing.T, s *store.Store) rbacObjects {
 	must(s.Release(ctx, lease))
 	rb := &ferric.Runbook{Name: "r", Owner: ownerProject}
 	must(s.CreateRunbook(ctx, rb))
-	return rbacObjects{node: n.UUID, path: map[string]string{"node": n.UUID, "port": p.UUID, "operation": n.UUID, "allocation": al.UUID, "runbook": rb.UUID}}
+	return rbacObjects{node: n.UUID, path: map[string]string{"node": n.UUID, "port": p.UUID, "operation": n.UUID, "allocation": al.UUID, "runbook": rb.UUID,
+		"portgroup": g.UUID, "chassis": c.UUID, "connector": vc.UUID, "target": vt.UUID}}
 }
 
 // bodies are those of the routes whose handler asks the rule, and examples of patches.
@@ -109,6 +117,12 @@ func (o rbacObjects) body(r *route) string {
 	switch r.method + " " + r.path {
 	case "POST /v1/ports":
 		return `{"node_uuid": "` + o.node + `", "address": "00:00:00:00:00:02"}`
+	case "POST /v1/portgroups":
+		return `{"node_uuid": "` + o.node + `", "address": "00:00:00:00:00:03"}`
+	case "POST /v1/volume/connectors":
+		return `{"node_uuid": "` + o.node + `", "type": "ip", "connector_id": "2"}`
+	case "POST /v1/volume/targets":
+		return `{"node_uuid": "` + o.node + `", "volume_type": "iscsi", "volume_id": "2", "boot_index": 2}`
 	}
 	return "{}"
 }

@@ -15,7 +15,9 @@ type resource[T any] struct {
 	name       string // "node"
 	inText     string // what messages call a body, if it is not the name
 	collection string // in paths: "nodes"
+	key        string // of a list in an answer; "": as in paths
 	uuid       func(*T) string
+	version    func(*T) int64 // of the stored record, for entity tags; nil: it has none
 	clone      func(*T) *T
 	fields     []field[T]
 	children   []child
@@ -68,8 +70,10 @@ const (
 
 // child is a collection below an object that a full representation links to.
 type child struct {
-	name  string
-	since int
+	name   string
+	since  int
+	asked  bool // fields= may name it
+	nested bool // its links are in a list once more
 }
 
 func newResource[T any](r resource[T]) *resource[T] {
@@ -130,6 +134,10 @@ func (r *resource[T]) only(names []string, version int) (selection[T], error) {
 	}
 	for _, name := range names {
 		f := r.byName[name]
+		if i := slices.IndexFunc(r.children, func(c child) bool { return c.asked && c.name == name && c.since <= version }); i >= 0 {
+			s.children = append(s.children, r.children[i])
+			continue
+		}
 		if f == nil || !f.in(version) {
 			if name == "links" {
 				continue
@@ -175,7 +183,13 @@ func (r *resource[T]) appendJSON(b []byte, rq *request, o *T, s selection[T]) []
 		b = append(b, '"')
 		b = append(b, c.name...)
 		b = append(b, `":`...)
+		if c.nested {
+			b = append(b, '[')
+		}
 		b = appendLinks(b, rq.base, path+"/"+c.name)
+		if c.nested {
+			b = append(b, ']')
+		}
 		b = append(b, ',')
 	}
 	b = append(b, `"links":`...)
@@ -207,8 +221,51 @@ func (r *resource[T]) object(rq *request, o *T) rawJSON {
 	return r.appendJSON(make([]byte, 0, 4096), rq, o, r.full(rq.version))
 }
 
+// tagged is the full representation of an object, with its entity tag.
+func (r *resource[T]) tagged(rq *request, o *T) rawJSON {
+	rq.header.Set("Etag", etag(r.version(o)))
+	return r.object(rq, o)
+}
+
+// made is the answer to a request that made an object.
+func (r *resource[T]) made(rq *request, o *T) rawJSON {
+	rq.location(append(strings.Split(r.collection, "/"), r.uuid(o))...)
+	return r.tagged(rq, o)
+}
+
+// change patches a stored object: load reads it, write checks and stores the new form. It is done again if somebody else changed the object
+// meanwhile.
+func (r *resource[T]) change(rq *request, ops patch, load func() (*T, error), write func(now, before *T) (*T, error)) (any, error) {
+	for try := 1; ; try++ {
+		before, err := load()
+		if err != nil {
+			return nil, err
+		}
+		if err := matches(rq, r.version(before)); err != nil {
+			return nil, err
+		}
+		now, _, err := r.apply(ops, before)
+		if err != nil {
+			return nil, err
+		}
+		made, err := write(now, before)
+		if err == nil {
+			return r.tagged(rq, made), nil
+		}
+		if ferric.IsCode(err, ferric.CodeConflict) && try < updateTries {
+			if stored, err := load(); err == nil && r.version(stored) != r.version(before) {
+				continue
+			}
+		}
+		return nil, err
+	}
+}
+
 // show is the answer of GET for one object, which may name fields.
 func (r *resource[T]) show(rq *request, o *T) (any, error) {
+	if r.version != nil {
+		rq.header.Set("Etag", etag(r.version(o)))
+	}
 	s, err := r.shown(rq)
 	if err != nil {
 		return nil, err
@@ -320,6 +377,15 @@ func (r *resource[T]) checkPatch(ops patch, version int) error {
 		}
 	}
 	return nil
+}
+
+// readPatch reads the patch in a request's body and refuses what may not be patched.
+func (r *resource[T]) readPatch(rq *request) (patch, error) {
+	ops, err := readPatch(rq.doc, rq.version)
+	if err != nil {
+		return nil, err
+	}
+	return ops, r.checkPatch(ops, rq.version)
 }
 
 // apply patches a copy of o and returns it with the names of the fields that have another value now.

@@ -108,5 +108,5 @@ func (a *API) routes() []route {
 		{method: get, path: "/ferric/v1/nodes/{node}/operations", policy: "baremetal:node:history:get",
 			args: []arg{{name: "limit", parse: argInt}}, handle: a.listOperations},
 		{method: get, path: eventsPath, policy: "baremetal:node:list_all", own: "baremetal:node:list", args: eventArgs(), handle: a.streamEvents},
-	}, a.schedulingRoutes(), a.hardwareRoutes(), a.ruleRoutes())
+	}, a.schedulingRoutes(), a.hardwareRoutes(), a.ruleRoutes(), a.groupRoutes())
 }

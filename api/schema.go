@@ -140,7 +140,11 @@ func (r *resource[T]) answerSchema() schema {
 		properties[f.name] = s
 	}
 	for _, c := range r.children {
-		properties[c.name] = schema{"type": "array", "items": refTo("schemas", "Link"), "readOnly": true,
+		items := refTo("schemas", "Link")
+		if c.nested {
+			items = listOf(items)
+		}
+		properties[c.name] = schema{"type": "array", "items": items, "readOnly": true,
 			"x-ferric-since": versionString(max(c.since, minVersion))}
 	}
 	return schema{"type": "object", "properties": properties, "additionalProperties": false,

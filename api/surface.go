@@ -1,6 +1,10 @@
 package api
 
-import "ferric/state"
+import (
+	"strings"
+
+	"ferric/state"
+)
 
 // Surface is what the tables say about the API, for tools and tests that go through all of it.
 type Surface struct {
@@ -52,10 +56,17 @@ func Describe() Surface {
 		allocationResource().describe(),
 		deployTemplateResource().describe(),
 		runbookResource().describe(),
+		portgroupResource().describe(),
+		chassisResource().describe(),
+		connectorResource().describe(),
+		targetResource().describe(),
 	}}
 	a := &API{machine: state.New(), nodes: nodeResource(), ports: portResource(), allocations: allocationResource(),
 		deployTemplates: deployTemplateResource(), runbooks: runbookResource()}
 	for _, r := range a.routes() {
+		if r.refusal && strings.Contains(r.path, "{") {
+			continue // a way that leads nowhere
+		}
 		info := RouteInfo{Method: r.method, Path: r.path, Since: max(r.since, minVersion), Policy: r.policy, Body: r.body != noBody, Ramdisk: r.ramdisk}
 		for _, arg := range r.args {
 			info.Args = append(info.Args, ArgInfo{Name: arg.name, Since: max(arg.since, minVersion), Required: arg.required})

@@ -64,6 +64,38 @@ func (f flagValue[T]) appendJSON(b []byte, o *T, _ int) []byte {
 func (f flagValue[T]) get(o *T) any    { return *f.at(o) }
 func (f flagValue[T]) set(o *T, v any) { *f.at(o), _ = v.(bool) }
 
+// flagUnless is a bool that is true unless somebody says otherwise: null makes it true.
+func flagUnless[T any](at func(*T) *bool) value[T] { return flagUnlessValue[T]{flagValue[T]{at}} }
+
+type flagUnlessValue[T any] struct{ flagValue[T] }
+
+func (f flagUnlessValue[T]) set(o *T, v any) { *f.at(o) = v != false }
+
+// notFlag is a bool that the object has the other way round; null makes it true.
+func notFlag[T any](at func(*T) *bool) value[T] { return notFlagValue[T]{at} }
+
+type notFlagValue[T any] struct{ at func(*T) *bool }
+
+func (f notFlagValue[T]) appendJSON(b []byte, o *T, _ int) []byte {
+	return strconv.AppendBool(b, !*f.at(o))
+}
+func (f notFlagValue[T]) get(o *T) any    { return !*f.at(o) }
+func (f notFlagValue[T]) set(o *T, v any) { *f.at(o) = v == false }
+
+// integer is a whole number.
+func integer[T any](at func(*T) *int) value[T] { return integerValue[T]{at} }
+
+type integerValue[T any] struct{ at func(*T) *int }
+
+func (f integerValue[T]) appendJSON(b []byte, o *T, _ int) []byte {
+	return strconv.AppendInt(b, int64(*f.at(o)), 10)
+}
+func (f integerValue[T]) get(o *T) any { return float64(*f.at(o)) } // as JSON decodes it
+func (f integerValue[T]) set(o *T, v any) {
+	n, _ := v.(float64)
+	*f.at(o) = int(n)
+}
+
 // maybe is a bool that may be unknown.
 func maybe[T any](at func(*T) **bool) value[T] { return maybeValue[T]{at} }
 

@@ -70,12 +70,29 @@ func TestSchedulingFieldsByVersion(t *testing.T) {
 	}
 }
 
+// portgroupSince, chassisSince, connectorSince and targetSince are the same for what has these names.
+var (
+	portgroupSince = map[string]int{"uuid": 23, "address": 23, "extra": 23, "internal_info": 23, "name": 23, "node_uuid": 23,
+		"standalone_ports_supported": 23, "created_at": 23, "updated_at": 23, "links": 23, "ports": 23, "mode": 26, "properties": 26,
+		"physical_network": 102, "category": 103, "dynamic_portgroup": 111}
+	chassisSince   = map[string]int{"uuid": 1, "description": 1, "extra": 1, "created_at": 1, "updated_at": 1, "links": 1, "nodes": 1}
+	connectorSince = map[string]int{"uuid": 32, "node_uuid": 32, "type": 32, "connector_id": 32, "extra": 32, "created_at": 32, "updated_at": 32, "links": 32}
+	targetSince    = map[string]int{"uuid": 32, "node_uuid": 32, "volume_type": 32, "volume_id": 32, "boot_index": 32, "properties": 32, "extra": 32,
+		"created_at": 32, "updated_at": 32, "links": 32}
+)
+
 func TestFieldsByVersion(t *testing.T) {
 	f := newFixture(t)
 	node := f.node(nil)
 	port := f.must(201, "POST", "/v1/ports", m{"node_uuid": node, "address": "52:54:00:00:00:01"}).object(t)["uuid"].(string)
-	for path, since := range map[string]map[string]int{"/v1/nodes/" + node: nodeSince, "/v1/ports/" + port: portSince} {
-		for v := 1; v <= 115; v++ {
+	group := f.must(201, "POST", "/v1/portgroups", m{"node_uuid": node}).object(t)["uuid"].(string)
+	chassis := f.must(201, "POST", "/v1/chassis", nil).object(t)["uuid"].(string)
+	connector := f.must(201, "POST", "/v1/volume/connectors", m{"node_uuid": node, "type": "ip", "connector_id": "1"}).object(t)["uuid"].(string)
+	target := f.must(201, "POST", "/v1/volume/targets", m{"node_uuid": node, "volume_type": "iscsi", "volume_id": "1", "boot_index": 0}).object(t)["uuid"].(string)
+	for path, since := range map[string]map[string]int{"/v1/nodes/" + node: nodeSince, "/v1/ports/" + port: portSince,
+		"/v1/portgroups/" + group: portgroupSince, "/v1/chassis/" + chassis: chassisSince, "/v1/volume/connectors/" + connector: connectorSince,
+		"/v1/volume/targets/" + target: targetSince} {
+		for v := since["uuid"]; v <= 115; v++ {
 			got := f.must(200, "GET", fmt.Sprintf("1.%d %s", v, path), nil).object(t)
 			for name, first := range since {
 				if _, shown := got[name]; shown != (v >= first) {
@@ -113,6 +130,20 @@ func TestFieldsAskedForTooEarly(t *testing.T) {
 			t.Errorf("patch of %s at %s: %d %s", name, before, r.status, r.body)
 		}
 	}
+	for collection, since := range map[string]map[string]int{"ports": portSince, "portgroups": portgroupSince} {
+		for name, first := range since {
+			if first <= 23 || name == "links" {
+				continue
+			}
+			for _, query := range []string{"fields", "sort_key"} {
+				path := fmt.Sprintf("1.%d /v1/%s?%s=%s", first-1, collection, query, name)
+				if r := f.do("GET", path, nil); r.status != 406 {
+					t.Errorf("%s: %d %s", path, r.status, r.body)
+				}
+			}
+			f.must(200, "GET", fmt.Sprintf("1.%d /v1/%s?fields=%s", first, collection, name), nil)
+		}
+	}
 	if r := f.do("GET", "1.7 /v1/nodes?fields=uuid", nil); r.status != 406 {
 		t.Errorf("fields= at 1.7: %d", r.status)
 	}
@@ -124,6 +155,7 @@ func TestRoutesByVersion(t *testing.T) {
 	node := f.node(m{"name": "one"})
 	f.must(201, "POST", "/v1/allocations", m{"name": "a", "resource_class": "x"})
 	f.must(201, "POST", "/v1/runbooks", m{"name": "r", "steps": []m{aStep("order", nil)}})
+	f.must(201, "POST", "/v1/portgroups", m{"node_uuid": node, "name": "bond0"})
 	for name, c := range map[string]struct {
 		method, path string
 		body         any
@@ -155,22 +187,41 @@ func TestRoutesByVersion(t *testing.T) {
 		"detach":      {"DELETE", "/v1/nodes/" + node + "/vmedia", nil, 89, 204},
 		"node's name": {"GET", "/v1/nodes/one", nil, 5, 200},
 
-		"allocations":       {"GET", "/v1/allocations", nil, 52, 200},
-		"allocation":        {"GET", "/v1/allocations/a", nil, 52, 200},
-		"create allocation": {"POST", "/v1/allocations", m{"resource_class": "x"}, 52, 201},
-		"patch allocation":  {"PATCH", "/v1/allocations/a", []m{}, 57, 200},
-		"delete allocation": {"DELETE", "/v1/allocations/gone", nil, 52, 404},
-		"node's allocation": {"GET", "/v1/nodes/" + node + "/allocation", nil, 52, 404},
-		"templates":         {"GET", "/v1/deploy_templates", nil, 55, 200},
-		"create template":   {"POST", "/v1/deploy_templates", m{"name": "CUSTOM_A", "steps": []m{aStep("priority", nil)}}, 55, 201},
-		"patch template":    {"PATCH", "/v1/deploy_templates/gone", []m{}, 55, 404},
-		"delete template":   {"DELETE", "/v1/deploy_templates/gone", nil, 55, 404},
-		"runbooks":          {"GET", "/v1/runbooks", nil, 92, 200},
-		"create runbook":    {"POST", "/v1/runbooks", m{"name": "CUSTOM_A", "steps": []m{aStep("order", nil)}}, 92, 201},
-		"delete runbook":    {"DELETE", "/v1/runbooks/gone", nil, 92, 404},
-		"runbook's traits":  {"GET", "/v1/runbooks/r/traits", nil, 112, 200},
-		"set its traits":    {"PUT", "/v1/runbooks/r/traits", m{"traits": []string{}}, 112, 204},
-		"add to its traits": {"PUT", "/v1/runbooks/r/traits/CUSTOM_A", nil, 112, 204},
+		"allocations":         {"GET", "/v1/allocations", nil, 52, 200},
+		"allocation":          {"GET", "/v1/allocations/a", nil, 52, 200},
+		"create allocation":   {"POST", "/v1/allocations", m{"resource_class": "x"}, 52, 201},
+		"patch allocation":    {"PATCH", "/v1/allocations/a", []m{}, 57, 200},
+		"delete allocation":   {"DELETE", "/v1/allocations/gone", nil, 52, 404},
+		"node's allocation":   {"GET", "/v1/nodes/" + node + "/allocation", nil, 52, 404},
+		"templates":           {"GET", "/v1/deploy_templates", nil, 55, 200},
+		"create template":     {"POST", "/v1/deploy_templates", m{"name": "CUSTOM_A", "steps": []m{aStep("priority", nil)}}, 55, 201},
+		"patch template":      {"PATCH", "/v1/deploy_templates/gone", []m{}, 55, 404},
+		"delete template":     {"DELETE", "/v1/deploy_templates/gone", nil, 55, 404},
+		"runbooks":            {"GET", "/v1/runbooks", nil, 92, 200},
+		"create runbook":      {"POST", "/v1/runbooks", m{"name": "CUSTOM_A", "steps": []m{aStep("order", nil)}}, 92, 201},
+		"delete runbook":      {"DELETE", "/v1/runbooks/gone", nil, 92, 404},
+		"runbook's traits":    {"GET", "/v1/runbooks/r/traits", nil, 112, 200},
+		"set its traits":      {"PUT", "/v1/runbooks/r/traits", m{"traits": []string{}}, 112, 204},
+		"add to its traits":   {"PUT", "/v1/runbooks/r/traits/CUSTOM_A", nil, 112, 204},
+		"portgroups":          {"GET", "/v1/portgroups", nil, 23, 200},
+		"portgroup details":   {"GET", "/v1/portgroups/detail", nil, 23, 200},
+		"create portgroup":    {"POST", "/v1/portgroups", m{"node_uuid": node}, 23, 201},
+		"portgroup":           {"GET", "/v1/portgroups/bond0", nil, 23, 200},
+		"patch portgroup":     {"PATCH", "/v1/portgroups/bond0", []m{}, 23, 200},
+		"delete no portgroup": {"DELETE", "/v1/portgroups/bond9", nil, 23, 404},
+		"portgroup's ports":   {"GET", "/v1/portgroups/bond0/ports", nil, 24, 200},
+		"portgroup's details": {"GET", "/v1/portgroups/bond0/ports/detail", nil, 24, 200},
+		"node's portgroups":   {"GET", "/v1/nodes/one/portgroups", nil, 24, 200},
+		"node's details":      {"GET", "/v1/nodes/one/portgroups/detail", nil, 24, 200},
+		"volume":              {"GET", "/v1/volume", nil, 32, 200},
+		"connectors":          {"GET", "/v1/volume/connectors", nil, 32, 200},
+		"create connector":    {"POST", "/v1/volume/connectors", m{"node_uuid": node, "type": "ip", "connector_id": "1"}, 32, 201},
+		"targets":             {"GET", "/v1/volume/targets", nil, 32, 200},
+		"create target":       {"POST", "/v1/volume/targets", m{"node_uuid": node, "volume_type": "i", "volume_id": "1", "boot_index": 0}, 32, 201},
+		"node's volume":       {"GET", "/v1/nodes/one/volume", nil, 32, 200},
+		"node's connectors":   {"GET", "/v1/nodes/one/volume/connectors", nil, 32, 200},
+		"node's targets":      {"GET", "/v1/nodes/one/volume/targets", nil, 32, 200},
+		"shards":              {"GET", "/v1/shards", nil, 82, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := f.with(t)

@@ -27,6 +27,8 @@ type Store interface {
 	ForceNode(ctx context.Context, uuid string, version int64, m func(*ferric.Node) error) (*ferric.Node, error)
 	DeleteNode(ctx context.Context, uuid string, l flow.Lease) error
 
+	PartStore
+
 	CreatePort(ctx context.Context, p *ferric.Port) error
 	Ports(ctx context.Context, f ferric.PortFilter) ([]*ferric.Port, error)
 	UpdatePort(ctx context.Context, uuid string, version int64, m func(*ferric.Port) error) (*ferric.Port, error)
@@ -65,6 +67,24 @@ type Store interface {
 	Announce(ctx context.Context, c ferric.Conductor) error
 	Retire(ctx context.Context, host string) error
 	Conductors(ctx context.Context, aliveWithin time.Duration) ([]ferric.Conductor, error)
+}
+
+// PartStore holds what belongs to nodes. The changes take the version that they are made from, 0 for any, and answer CodeConflict for another
+// one and for a duplicate.
+type PartStore interface {
+	Port(ctx context.Context, uuid string) (*ferric.Port, error)
+	Portgroup(ctx context.Context, uuid string) (*ferric.Portgroup, error)
+	Portgroups(ctx context.Context, f ferric.PortgroupFilter) ([]*ferric.Portgroup, error)
+	UpdatePortgroup(ctx context.Context, uuid string, version int64, m func(*ferric.Portgroup) error) (*ferric.Portgroup, error)
+	// DeletePortgroup answers CodeInvalid while the group has ports.
+	DeletePortgroup(ctx context.Context, uuid string) error
+
+	VolumeConnector(ctx context.Context, uuid string) (*ferric.VolumeConnector, error)
+	UpdateVolumeConnector(ctx context.Context, uuid string, version int64, m func(*ferric.VolumeConnector) error) (*ferric.VolumeConnector, error)
+	DeleteVolumeConnector(ctx context.Context, uuid string) error
+	VolumeTarget(ctx context.Context, uuid string) (*ferric.VolumeTarget, error)
+	UpdateVolumeTarget(ctx context.Context, uuid string, version int64, m func(*ferric.VolumeTarget) error) (*ferric.VolumeTarget, error)
+	DeleteVolumeTarget(ctx context.Context, uuid string) error
 }
 
 // ConfigDrives turns what a user gave as a config drive into the ISO image that is written to the machine.

@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"fmt"
 
 	"ferric"
 	"ferric/driver"
@@ -77,13 +78,29 @@ func (c *Conductor) injectNMI(ctx context.Context, a rpc.NodeRef) error {
 
 func (c *Conductor) attachVIF(ctx context.Context, a rpc.VIFArgs) error {
 	return c.onMachine(ctx, a.UUID, func(ctx context.Context, t *driver.Task) error {
-		return t.Set.Network().AttachVIF(ctx, t, driver.VIF{ID: a.VIF.ID, Extra: a.VIF.Extra})
+		if err := t.Set.Network().Validate(ctx, t.Machine); err != nil {
+			return err
+		}
+		err := t.Set.Network().AttachVIF(ctx, t, driver.VIF{ID: a.VIF.ID, Extra: a.VIF.Extra})
+		if err != nil {
+			c.note(ctx, t.Node, string(t.Node.ProvisionState), ferric.SeverityError,
+				fmt.Sprintf("Failed to attach VIF %s to node %s. Error: %v", a.VIF.ID, t.Node.UUID, err))
+		}
+		return err
 	})
 }
 
 func (c *Conductor) detachVIF(ctx context.Context, a rpc.VIFArgs) error {
 	return c.onMachine(ctx, a.UUID, func(ctx context.Context, t *driver.Task) error {
-		return t.Set.Network().DetachVIF(ctx, t, a.VIF.ID)
+		if err := t.Set.Network().Validate(ctx, t.Machine); err != nil {
+			return err
+		}
+		err := t.Set.Network().DetachVIF(ctx, t, a.VIF.ID)
+		if err != nil {
+			c.note(ctx, t.Node, string(t.Node.ProvisionState), ferric.SeverityError,
+				fmt.Sprintf("Failed to detach VIF %s from node %s, Error: %v", a.VIF.ID, t.Node.UUID, err))
+		}
+		return err
 	})
 }
 

@@ -122,7 +122,12 @@ func (c *Conductor) looseTask(ctx context.Context, n *ferric.Node) (*driver.Task
 	if err != nil {
 		return nil, err
 	}
-	t := &driver.Task{Machine: &driver.Machine{Node: n, Ports: ports}, Set: set, PortStore: portStore{c.Store}, States: c.Store, Log: c.nodeLog(n)}
+	groups, err := c.Store.Portgroups(ctx, ferric.PortgroupFilter{NodeUUIDs: []string{n.UUID}})
+	if err != nil {
+		return nil, err
+	}
+	t := &driver.Task{Machine: &driver.Machine{Node: n, Ports: ports, Portgroups: groups}, Set: set, PortStore: portStore{c.Store},
+		States: c.Store, Log: c.nodeLog(n)}
 	t.Agent = &agentConn{c: c, task: t, node: n.UUID}
 	return t, nil
 }
@@ -133,6 +138,10 @@ type portStore struct{ s Store }
 
 func (p portStore) UpdatePort(ctx context.Context, uuid string, change func(*ferric.Port) error) (*ferric.Port, error) {
 	return p.s.UpdatePort(ctx, uuid, 0, change)
+}
+
+func (p portStore) UpdatePortgroup(ctx context.Context, uuid string, change func(*ferric.Portgroup) error) (*ferric.Portgroup, error) {
+	return p.s.UpdatePortgroup(ctx, uuid, 0, change)
 }
 
 // View shows the operation on the node.

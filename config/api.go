@@ -31,6 +31,7 @@ type API struct {
 	DisallowServiceSteps          []string      `toml:"disallow_service_steps" help:"The same for service steps."`
 	DefaultResourceClass          string        `toml:"default_resource_class" help:"Resource class of new nodes that name none."`
 	DefaultConductorGroup         string        `toml:"default_conductor_group" check:"group" help:"Conductor group of new nodes that name none."`
+	DefaultPortgroupMode          string        `toml:"default_portgroup_mode" default:"active-backup" help:"Bonding mode of new port groups that name none, as the Linux kernel calls it."`
 }
 
 func (a *API) contradictions(report reporter) {

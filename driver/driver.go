@@ -20,8 +20,20 @@ import (
 
 // Machine is the node that a call is about. Implementations read it and do not change it.
 type Machine struct {
-	Node  *ferric.Node
-	Ports []*ferric.Port
+	Node       *ferric.Node
+	Ports      []*ferric.Port
+	Portgroups []*ferric.Portgroup
+}
+
+// Members returns the ports of a port group of the machine.
+func (m *Machine) Members(portgroup string) []*ferric.Port {
+	var out []*ferric.Port
+	for _, p := range m.Ports {
+		if p.PortgroupUUID == portgroup {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // Interface is common to all kinds.
@@ -85,11 +97,18 @@ type Network interface {
 	// Connect puts the machine on the network of the purpose; Disconnect takes it off.
 	Connect(ctx context.Context, t *Task, purpose NetworkPurpose) error
 	Disconnect(ctx context.Context, t *Task, purpose NetworkPurpose) error
-	// AttachVIF notes that the instance's virtual interface is to be plugged into a port of the machine. CodeConflict if it is
-	// attached already, CodeInvalid if no port is free.
+	// AttachVIF notes that the instance's virtual interface is to be plugged into a port group or a port of the machine. CodeConflict if it is
+	// attached already, CodeInvalid if none is free.
 	AttachVIF(ctx context.Context, t *Task, vif VIF) error
 	DetachVIF(ctx context.Context, t *Task, id string) error
 	VIFs(ctx context.Context, m *Machine) ([]VIF, error)
+}
+
+// PortWatcher is an optional part of Network. It is asked before a port or a port group of the machine is changed, with the new form
+// and the stored one, and may refuse. It runs under the node's lease.
+type PortWatcher interface {
+	PortChanged(ctx context.Context, t *Task, now, before *ferric.Port) error
+	PortgroupChanged(ctx context.Context, t *Task, now, before *ferric.Portgroup) error
 }
 
 // VIF is a virtual interface of an instance. Extra fields travel as they came.

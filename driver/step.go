@@ -63,9 +63,10 @@ type Task struct {
 	Mutate func(ctx context.Context, change flow.Mutate) error
 }
 
-// Ports changes the ports of the task's node.
+// Ports changes the ports and the port groups of the task's node.
 type Ports interface {
 	UpdatePort(ctx context.Context, uuid string, change func(*ferric.Port) error) (*ferric.Port, error)
+	UpdatePortgroup(ctx context.Context, uuid string, change func(*ferric.Portgroup) error) (*ferric.Portgroup, error)
 }
 
 // Agent speaks to the agent on the task's node. Every method has a deadline of its own besides ctx's.

@@ -36,6 +36,16 @@ const (
 	DetachVIF     Method = "detach_vif"
 	ListVIFs      Method = "list_vifs" // NodeRef → []VIF
 
+	// What belongs to a node is changed under the node's lease, and goes to the node's conductor. CodeConflict: Version is not the stored one.
+	UpdatePort             Method = "update_port"      // PortArgs → ferric.Port
+	DestroyPort            Method = "destroy_port"     // PartRef → nothing
+	UpdatePortgroup        Method = "update_portgroup" // PortgroupArgs → ferric.Portgroup
+	DestroyPortgroup       Method = "destroy_portgroup"
+	UpdateVolumeConnector  Method = "update_volume_connector" // VolumeConnectorArgs → ferric.VolumeConnector
+	DestroyVolumeConnector Method = "destroy_volume_connector"
+	UpdateVolumeTarget     Method = "update_volume_target" // VolumeTargetArgs → ferric.VolumeTarget
+	DestroyVolumeTarget    Method = "destroy_volume_target"
+
 	Lookup             Method = "lookup"    // NodeRef → LookupReply
 	Heartbeat          Method = "heartbeat" // HeartbeatArgs → nothing; CodeInvalid: wrong token
 	ContinueInspection Method = "continue_inspection"
@@ -69,6 +79,36 @@ type NodeArgs struct {
 	// ResetInterfaces gives every interface that the patch did not name its default again, after a change of driver.
 	ResetInterfaces bool     `json:"reset_interfaces,omitempty"`
 	Named           []string `json:"named,omitempty"` // interface kinds that the patch named
+	Caller
+}
+
+// PartRef names something that belongs to a node by its own UUID, and who asks.
+type PartRef struct {
+	UUID string `json:"uuid"`
+	Caller
+}
+
+// PortArgs replaces a port. Its Version is the one that the change was made from.
+type PortArgs struct {
+	Port *ferric.Port `json:"port"`
+	Caller
+}
+
+// PortgroupArgs replaces a port group, as PortArgs.
+type PortgroupArgs struct {
+	Portgroup *ferric.Portgroup `json:"portgroup"`
+	Caller
+}
+
+// VolumeConnectorArgs replaces a volume connector, as PortArgs.
+type VolumeConnectorArgs struct {
+	Connector *ferric.VolumeConnector `json:"connector"`
+	Caller
+}
+
+// VolumeTargetArgs replaces a volume target, as PortArgs.
+type VolumeTargetArgs struct {
+	Target *ferric.VolumeTarget `json:"target"`
 	Caller
 }
 

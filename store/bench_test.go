@@ -22,6 +22,7 @@ func benchEach(b *testing.B, fn func(b *testing.B, e *env)) {
 
 func benchNode(b *testing.B, e *env, i int) *ferric.Node {
 	n := fullNode()
+	n.ChassisUUID = ""
 	n.UUID, n.Name, n.InstanceID, n.ParentNode = "", fmt.Sprint("node-", i), "", ""
 	if err := e.CreateNode(context.Background(), n); err != nil {
 		b.Fatal(err)

@@ -68,6 +68,13 @@ func boolean[T any](name string, field func(*T) *bool) column[T] {
 		set: func(t *T, c *cell) error { *field(t) = c.truth; return nil }}
 }
 
+// opposite is a boolean that is kept the other way round than the field has it.
+func opposite[T any](name string, field func(*T) *bool) column[T] {
+	return column[T]{name: name, kind: boolKind,
+		get: func(t *T) (any, error) { return !*field(t), nil },
+		set: func(t *T, c *cell) error { *field(t) = !c.truth; return nil }}
+}
+
 // maybe is a boolean that may be unknown (nil).
 func maybe[T any](name string, field func(*T) **bool) column[T] {
 	return column[T]{name: name, kind: intKind,

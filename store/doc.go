@@ -28,7 +28,7 @@
 //
 // # Encryption at rest
 //
-// Driver info, instance info (whole JSON documents), agent tokens and config drives are sealed with AES-256-GCM, each
+// Driver info, instance info (whole JSON documents), agent tokens, config drives and volumes' properties are sealed with AES-256-GCM, each
 // bound to its table, column and row, so that values cannot be moved about. Nothing else is secret: operations, history
 // and driver_internal_info are plain. A sealed value is
 //

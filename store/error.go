@@ -70,7 +70,8 @@ func errorCode(err error) ferric.Code {
 }
 
 // primaryKeys names the primary keys that callers may choose: PostgreSQL reports the constraint, not the column.
-var primaryKeys = map[string]string{"nodes": "uuid", "ports": "uuid", "operations": "id", "dhcp_leases": "address",
+var primaryKeys = map[string]string{"nodes": "uuid", "ports": "uuid", "portgroups": "uuid", "chassis": "uuid", "volume_connectors": "uuid",
+	"volume_targets": "uuid", "operations": "id", "dhcp_leases": "address",
 	"inspection_rules": "uuid",
 	"allocations":      "uuid", "deploy_templates": "uuid", "runbooks": "uuid"}
 

@@ -18,6 +18,7 @@ var sealedColumns = []struct{ table, column, key string }{
 	{"driver_states", "state", "id"},
 	{"deploy_templates", "steps", "uuid"},
 	{"runbooks", "steps", "uuid"},
+	{"volume_targets", "properties", "uuid"},
 }
 
 const proofText = "ferric"

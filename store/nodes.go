@@ -288,10 +288,7 @@ func nodeFilter(f ferric.NodeFilter, now time.Time) *filter {
 	if f.Project != "" {
 		w.and("(owner = ? OR lessee = ?)", clean(f.Project), clean(f.Project))
 	}
-	if f.DescriptionLike != "" {
-		literal := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(clean(f.DescriptionLike)))
-		w.and(`lower(description) LIKE ? ESCAPE '\'`, "%"+literal+"%")
-	}
+	w.contains("description", f.DescriptionLike)
 	w.equal("chassis_uuid", f.ChassisUUID)
 	in(w, "shard", f.Shards)
 	w.is(f.Sharded, "shard <> ''", "shard = ''")

@@ -51,6 +51,15 @@ func (e *env) node(t testing.TB, change ...func(*ferric.Node)) *ferric.Node {
 	return n
 }
 
+// chassis adds a chassis and returns its UUID.
+func (e *env) chassis(t testing.TB, uuid string) string {
+	t.Helper()
+	if err := e.CreateChassis(t.Context(), &ferric.Chassis{UUID: uuid}); err != nil {
+		t.Fatal(err)
+	}
+	return uuid
+}
+
 func fullNode() *ferric.Node {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
 	return &ferric.Node{
@@ -76,6 +85,7 @@ func fullNode() *ferric.Node {
 func TestNodeKeepsEveryField(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		n := fullNode()
+		e.chassis(t, n.ChassisUUID)
 		must(t, e.CreateNode(t.Context(), n))
 		want := fullNode()
 		want.Traits = []string{"CUSTOM_A", "CUSTOM_B"}
@@ -259,6 +269,7 @@ func TestDeleteNode(t *testing.T) {
 func TestNodeFilters(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		ctx := t.Context()
+		e.chassis(t, "ch")
 		a := e.node(t, func(n *ferric.Node) {
 			n.Name, n.InstanceID, n.Maintenance, n.Fault, n.Owner, n.Shard = "a", "i", true, ferric.FaultPower, "p1", "s1"
 			n.Description, n.InstanceName, n.ChassisUUID = "Rack 4, 100% full_of disks", "web", "ch"

@@ -12,7 +12,7 @@ import (
 )
 
 // CreateNode adds a node and fills in its times, its version and, if they are empty, UUID and provision state (enroll).
-// CodeConflict for a UUID, name or instance that another node has.
+// CodeConflict for a UUID, name or instance that another node has, CodeInvalid for a chassis that does not exist.
 func (s *Store) CreateNode(ctx context.Context, n *ferric.Node) error {
 	if n.UUID == "" {
 		n.UUID = uuid.NewString()
@@ -35,6 +35,9 @@ func (t *tx) createNode(ctx context.Context, n *ferric.Node) (*nodeRow, error) {
 	row.Reservation, row.LeaseEpoch = "", 0
 	if row.ProvisionState == "" {
 		row.ProvisionState = ferric.Enroll
+	}
+	if err := t.inChassis(ctx, row.ChassisUUID); err != nil {
+		return nil, err
 	}
 	if err := nodeTable.insert(ctx, t.s, t, nil, row); err != nil {
 		return nil, nodeConflict(err, &row.Node)
@@ -116,6 +119,11 @@ func (t *tx) change(ctx context.Context, row *nodeRow, mutate flow.Mutate) (*fer
 	if len(fields) == 0 {
 		return row.seen(t.now), nil
 	}
+	if row.ChassisUUID != kept.ChassisUUID {
+		if err := t.inChassis(ctx, row.ChassisUUID); err != nil {
+			return nil, err
+		}
+	}
 	row.UpdatedAt, row.Version = t.now, kept.Version+1
 	if after, err = nodeTable.values(row); err != nil {
 		return nil, err
@@ -138,7 +146,7 @@ func (t *tx) change(ctx context.Context, row *nodeRow, mutate flow.Mutate) (*fer
 
 // ChangeNode changes a node that nobody works on, without a lease, and returns it. expectVersion 0 is any. CodeNotFound;
 // CodeLocked while somebody holds the lease; CodeConflict if the version is another one, or the change collides with
-// another node; an error of mutate is returned as it is, and changes nothing.
+// another node; CodeInvalid for a chassis that does not exist; an error of mutate is returned as it is, and changes nothing.
 func (s *Store) ChangeNode(ctx context.Context, uuid string, expectVersion int64, mutate func(*ferric.Node) error) (*ferric.Node, error) {
 	return s.changeNode(ctx, uuid, expectVersion, false, mutate)
 }
@@ -170,7 +178,7 @@ func (s *Store) changeNode(ctx context.Context, uuid string, expectVersion int64
 	return n, nil
 }
 
-// DeleteNode removes a node with everything that belongs to it: ports, traits, operations, history, agent session,
+// DeleteNode removes a node with everything that belongs to it: ports, port groups, volumes, traits, operations, history, agent session,
 // inventory, config drive and allocation. The zero lease stands for none: CodeLocked if somebody holds the node then. CodeStale if
 // the lease was lost, CodeNotFound.
 func (s *Store) DeleteNode(ctx context.Context, uuid string, l flow.Lease) error {
@@ -186,9 +194,14 @@ func (s *Store) DeleteNode(ctx context.Context, uuid string, l flow.Lease) error
 		} else if err := row.owns(l); err != nil {
 			return err
 		}
-		ports, err := portTable.all(ctx, s, t, "WHERE node_uuid = $1 ORDER BY uuid", row.UUID)
-		if err != nil {
-			return err
+		var kinds []string
+		for _, part := range []struct{ kind, table string }{{ports.kind, ports.table.name}, {portgroups.kind, portgroups.table.name},
+			{volumeConnectors.kind, volumeConnectors.table.name}, {volumeTargets.kind, volumeTargets.table.name}} {
+			var count int
+			if err := t.QueryRowContext(ctx, "SELECT count(*) FROM "+part.table+" WHERE node_uuid = $1", row.UUID).Scan(&count); err != nil {
+				return err
+			}
+			kinds = append(kinds, slices.Repeat([]string{part.kind + ".deleted"}, count)...)
 		}
 		if _, err := t.ExecContext(ctx, "DELETE FROM nodes WHERE uuid = $1", row.UUID); err != nil {
 			return err
@@ -198,8 +211,8 @@ func (s *Store) DeleteNode(ctx context.Context, uuid string, l flow.Lease) error
 				return err
 			}
 		}
-		for range ports {
-			t.changed("port.deleted", &row.Node, nil)
+		for _, kind := range kinds {
+			t.changed(kind, &row.Node, nil)
 		}
 		t.changed("node.deleted", &row.Node, nil)
 		return nil

@@ -6,13 +6,27 @@ import (
 	"ferric"
 )
 
+// list returns the last digits of the addresses of the ports that a filter selects.
+func list(t *testing.T, e *env, f ferric.PortFilter) string {
+	t.Helper()
+	ports, err := e.Ports(t.Context(), f)
+	must(t, err)
+	s := ""
+	for _, p := range ports {
+		s += p.Address[len(p.Address)-1:]
+	}
+	return s
+}
+
 func TestPorts(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		ctx := t.Context()
 		a, b := e.node(t), e.node(t)
+		must(t, e.CreatePortgroup(ctx, &ferric.Portgroup{UUID: "pg", NodeUUID: a.UUID, PhysicalNetwork: "phys"}))
 		p := &ferric.Port{NodeUUID: a.UUID, Address: "52:54:00:AA:BB:01", Name: "nic0", Description: "d", PXEEnabled: true,
 			Extra: map[string]any{"x": "y"}, InternalInfo: map[string]any{"i": 1.0}, LocalLinkConnection: map[string]any{"switch_id": "s"},
-			PortgroupUUID: "pg", PhysicalNetwork: "phys", IsSmartNIC: true, Vendor: "v", Category: "c"}
+			PortgroupUUID: "pg", PhysicalNetwork: "phys", IsSmartNIC: true, Vendor: "v", Category: "c",
+			NotForDynamicPortgroup: true}
 		must(t, e.CreatePort(ctx, p))
 		if p.Address != "52:54:00:aa:bb:01" || p.UUID == "" || p.Version != 1 || p.CreatedAt.IsZero() {
 			t.Fatalf("created: %+v", p)
@@ -35,10 +49,15 @@ func TestPorts(t *testing.T) {
 		q := &ferric.Port{NodeUUID: b.UUID, Address: "52:54:00:aa:bb:02"}
 		must(t, e.CreatePort(ctx, q))
 
-		got, err := e.UpdatePort(ctx, p.UUID, 1, func(p *ferric.Port) error { p.Extra, p.NodeUUID = nil, b.UUID; p.UUID = "other"; return nil })
+		equal(t, "by group", list(t, e, ferric.PortFilter{PortgroupUUID: "PG"}), "1")
+		got, err := e.UpdatePort(ctx, p.UUID, 1, func(p *ferric.Port) error {
+			p.Extra, p.NodeUUID, p.PortgroupUUID = nil, b.UUID, ""
+			p.UUID = "other"
+			return nil
+		})
 		must(t, err)
 		want := p.Clone()
-		want.Extra, want.NodeUUID, want.Version, want.UpdatedAt = nil, b.UUID, 2, got.UpdatedAt
+		want.Extra, want.NodeUUID, want.PortgroupUUID, want.Version, want.UpdatedAt = nil, b.UUID, "", 2, got.UpdatedAt
 		equal(t, "updated", got, want)
 		_, err = e.UpdatePort(ctx, p.UUID, 1, func(p *ferric.Port) error { return nil })
 		wantCode(t, err, ferric.CodeConflict, "its version is 2, not 1")
@@ -54,22 +73,14 @@ func TestPorts(t *testing.T) {
 		must(t, err)
 		equal(t, "after failures", now, got)
 
-		list := func(f ferric.PortFilter) string {
-			t.Helper()
-			ports, err := e.Ports(ctx, f)
-			must(t, err)
-			s := ""
-			for _, p := range ports {
-				s += p.Address[len(p.Address)-1:]
-			}
-			return s
-		}
-		equal(t, "all", list(ferric.PortFilter{}), "12")
-		equal(t, "of nodes", list(ferric.PortFilter{NodeUUIDs: []string{a.UUID}}), "")
-		equal(t, "by address", list(ferric.PortFilter{Addresses: []string{"52:54:00:AA:BB:02", "?"}}), "2")
-		equal(t, "by group", list(ferric.PortFilter{PortgroupUUID: "pg"}), "1")
-		equal(t, "backwards", list(ferric.PortFilter{Page: ferric.Page{SortKey: "address", Desc: true}}), "21")
-		equal(t, "page", list(ferric.PortFilter{Page: ferric.Page{SortKey: "address", Limit: 1, Marker: p.UUID}}), "2")
+		equal(t, "all", list(t, e, ferric.PortFilter{}), "12")
+		equal(t, "of nodes", list(t, e, ferric.PortFilter{NodeUUIDs: []string{a.UUID}}), "")
+		equal(t, "by address", list(t, e, ferric.PortFilter{Addresses: []string{"52:54:00:AA:BB:02", "?"}}), "2")
+		equal(t, "by name", list(t, e, ferric.PortFilter{Name: "nic0"}), "1")
+		equal(t, "by description", list(t, e, ferric.PortFilter{DescriptionLike: "D"}), "1")
+		equal(t, "no wildcard", list(t, e, ferric.PortFilter{DescriptionLike: "%"}), "")
+		equal(t, "backwards", list(t, e, ferric.PortFilter{Page: ferric.Page{SortKey: "address", Desc: true}}), "21")
+		equal(t, "page", list(t, e, ferric.PortFilter{Page: ferric.Page{SortKey: "address", Limit: 1, Marker: p.UUID}}), "2")
 		_, err = e.Ports(ctx, ferric.PortFilter{Page: ferric.Page{SortKey: "extra"}})
 		wantCode(t, err, ferric.CodeInvalid, "address, ")
 		_, err = e.Ports(ctx, ferric.PortFilter{Page: ferric.Page{Marker: "gone"}})

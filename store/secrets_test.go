@@ -16,11 +16,13 @@ func (e *env) secrets(t *testing.T) *ferric.Node {
 	t.Helper()
 	ctx := t.Context()
 	n := fullNode()
+	n.ChassisUUID = ""
 	must(t, e.CreateNode(ctx, n))
 	must(t, e.BeginAgentSession(ctx, n.UUID))
 	_, err := e.ChangeAgentSession(ctx, n.UUID, func(a *ferric.AgentSession) error { a.Token = "token-cleartext"; return nil })
 	must(t, err)
 	must(t, e.SetConfigDrive(ctx, n.UUID, []byte("configdrive-cleartext")))
+	must(t, e.CreateVolumeTarget(ctx, &ferric.VolumeTarget{NodeUUID: n.UUID, Properties: map[string]any{"auth_password": "volume-cleartext"}}))
 	return n
 }
 
@@ -32,12 +34,16 @@ func readSecrets(t *testing.T, s *store.Store, uuid string) string {
 	must(t, err)
 	c, err := s.ConfigDrive(t.Context(), uuid)
 	must(t, err)
-	return n.DriverInfo["ipmi_password"].(string) + " " + n.InstanceInfo["admin_pass"].(string) + " " + a.Token + " " + string(c)
+	v, err := s.VolumeTargets(t.Context(), ferric.VolumeFilter{NodeUUID: uuid})
+	must(t, err)
+	return n.DriverInfo["ipmi_password"].(string) + " " + n.InstanceInfo["admin_pass"].(string) + " " + a.Token + " " + string(c) + " " +
+		v[0].Properties["auth_password"].(string)
 }
 
-const allSecrets = "hunter2-cleartext instance-cleartext token-cleartext configdrive-cleartext"
+const allSecrets = "hunter2-cleartext instance-cleartext token-cleartext configdrive-cleartext volume-cleartext"
 
-var sealedColumns = map[string]string{"driver_info": "nodes", "instance_info": "nodes", "token": "agent_sessions", "data": "configdrives"}
+var sealedColumns = map[string]string{"driver_info": "nodes", "instance_info": "nodes", "token": "agent_sessions", "data": "configdrives",
+	"properties": "volume_targets"}
 
 func TestSecretsAreEncrypted(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
@@ -247,7 +253,7 @@ func TestRotate(t *testing.T) {
 		must(t, err)
 		done, err := s.Rotate(ctx)
 		must(t, err)
-		equal(t, "values rotated", done, 454)
+		equal(t, "values rotated", done, 455)
 		done, err = s.Rotate(ctx)
 		must(t, err)
 		equal(t, "values rotated again", done, 0)

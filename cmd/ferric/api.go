@@ -30,6 +30,7 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 	conf.MaxBodyProvision, conf.MaxBodyInspection, conf.MaxDepth = int64(a.MaxBodySizeProvision), int64(a.MaxBodySizeInspection), a.MaxBodyDepth
 	conf.RequestTimeout, conf.ConductorAlive = a.RequestTimeout, s.cfg.Conductor.HeartbeatTimeout
 	conf.DefaultResourceClass, conf.DefaultConductorGroup = a.DefaultResourceClass, a.DefaultConductorGroup
+	conf.DefaultPortgroupMode = a.DefaultPortgroupMode
 	conf.AgentHeartbeatTimeout = s.cfg.Agent.HeartbeatTimeout
 	conf.PermittedImageFormats, conf.FerricVersion = s.cfg.Image.PermittedImageFormats, version()
 	conf.LockedTries, conf.LockedInterval = s.cfg.Conductor.NodeLockedRetryAttempts, s.cfg.Conductor.NodeLockedRetryInterval

@@ -175,6 +175,60 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestGroups: what belongs to a node, through the API, the bus, the conductor and the database.
+func TestGroups(t *testing.T) {
+	url, _ := ferricd(t, t.TempDir())
+	type object = map[string]any
+	chassis := call(t, "POST", url+"/v1/chassis", object{"description": "rack 1"})["uuid"].(string)
+	node := call(t, "POST", url+"/v1/nodes", object{"driver": "fake-hardware", "name": "first", "chassis_uuid": chassis})["uuid"].(string)
+	call(t, "POST", url+"/v1/portgroups", object{"node_uuid": node, "name": "bond0"})
+	group := call(t, "GET", url+"/v1/portgroups/bond0", nil)["uuid"]
+	ports := []string{}
+	for _, mac := range []string{"52:54:00:00:00:01", "52:54:00:00:00:02"} {
+		ports = append(ports, call(t, "POST", url+"/v1/ports", object{"node_uuid": node, "address": mac, "portgroup_uuid": group})["uuid"].(string))
+	}
+	spare := call(t, "POST", url+"/v1/ports", object{"node_uuid": node, "address": "52:54:00:00:00:03"})["uuid"].(string)
+	target := call(t, "POST", url+"/v1/volume/targets", object{"node_uuid": node, "volume_type": "iscsi", "volume_id": "v", "boot_index": 0})["uuid"].(string)
+
+	vifs := url + "/v1/nodes/first/vifs"
+	call(t, "POST", vifs, object{"id": "vif-1"})
+	call(t, "POST", vifs, object{"id": "vif-2", "port_uuid": spare})
+	if got := call(t, "GET", url+"/v1/portgroups/bond0", nil)["internal_info"]; fmt.Sprint(got) != "map[tenant_vif_port_id:vif-1]" {
+		t.Errorf("the port group has %v", got)
+	}
+	if got := call(t, "GET", vifs, nil)["vifs"].([]any); len(got) != 2 {
+		t.Errorf("VIFs %v", got)
+	}
+	call(t, "DELETE", vifs+"/vif-1", nil)
+	call(t, "POST", vifs, object{"id": "vif-3", "portgroup_uuid": group})
+	call(t, "DELETE", vifs+"/vif-3", nil)
+
+	patch := func(path, field string, value any) object {
+		t.Helper()
+		return call(t, "PATCH", url+path, []object{{"op": "add", "path": "/" + field, "value": value}})
+	}
+	patch("/v1/portgroups/bond0", "mode", "802.3ad")
+	patch("/v1/ports/"+ports[0], "pxe_enabled", false)
+	call(t, "PUT", url+"/v1/nodes/first/states/power", object{"target": "power off"})
+	for deadline := time.Now().Add(time.Minute); call(t, "GET", url+"/v1/nodes/first", nil)["power_state"] != "power off"; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the node does not turn off")
+		}
+	}
+	if got := patch("/v1/volume/targets/"+target, "boot_index", 1)["boot_index"]; got != 1.0 {
+		t.Errorf("boot index %v", got)
+	}
+	call(t, "DELETE", url+"/v1/ports/"+ports[0], nil)
+	call(t, "DELETE", url+"/v1/nodes/first", nil)
+	for _, list := range []string{"ports", "portgroups", "volume/targets"} {
+		got := call(t, "GET", url+"/v1/"+list, nil)
+		if left := got[filepath.Base(list)].([]any); len(left) != 0 {
+			t.Errorf("%s of a deleted node: %v", list, left)
+		}
+	}
+	call(t, "DELETE", url+"/v1/chassis/"+chassis, nil)
+}
+
 // TestTwoInOneProcess: nothing is global, so two services do not disturb each other; but they cannot share a data directory.
 func TestTwoInOneProcess(t *testing.T) {
 	dir := t.TempDir()

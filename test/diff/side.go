@@ -151,7 +151,7 @@ func moving(state any) bool {
 
 // clear deletes everything that conversations may have left.
 func (s *side) clear(ctx context.Context) error {
-	for _, c := range []string{"allocations", "volume/targets", "volume/connectors", "ports", "portgroups", "nodes", "chassis", "deploy_templates"} {
+	for _, c := range []string{"allocations", "nodes", "chassis", "deploy_templates"} { // ports, port groups and volumes go with their nodes
 		a := s.ask(ctx, "GET", "/v1/"+c, nil)
 		if a.err != nil {
 			return fmt.Errorf("%s: list %s: %w", s.name, c, a.err)
