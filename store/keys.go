@@ -15,6 +15,8 @@ var sealedColumns = []struct{ table, column, key string }{
 	{"nodes", "instance_info", "uuid"},
 	{"agent_sessions", "token", "node_uuid"},
 	{"configdrives", "data", "node_uuid"},
+	{"inspection_rules", "conditions", "uuid"},
+	{"inspection_rules", "actions", "uuid"},
 	{"driver_states", "state", "id"},
 	{"deploy_templates", "steps", "uuid"},
 	{"runbooks", "steps", "uuid"},

@@ -228,6 +228,9 @@ func TestRotate(t *testing.T) {
 		ctx := t.Context()
 		path := filepath.Join(e.cfg.DataDir, "secret.key")
 		n := e.secrets(t)
+		op := []ferric.RuleOperation{{Op: "fail", Args: map[string]any{"msg": "x"}}}
+		rule := &ferric.InspectionRule{Phase: ferric.PhaseMain, Conditions: op, Actions: op}
+		must(t, e.CreateInspectionRule(ctx, rule))
 		for range 450 { // more than one batch
 			e.node(t, func(n *ferric.Node) { n.DriverInfo = map[string]any{"ipmi_password": "x"} })
 		}
@@ -253,13 +256,16 @@ func TestRotate(t *testing.T) {
 		must(t, err)
 		done, err := s.Rotate(ctx)
 		must(t, err)
-		equal(t, "values rotated", done, 455)
+		equal(t, "values rotated", done, 457)
 		done, err = s.Rotate(ctx)
 		must(t, err)
 		equal(t, "values rotated again", done, 0)
 		after, err := s.Node(ctx, n.UUID)
 		must(t, err)
 		equal(t, "node", after, before) // not even a new version
+		kept, err := s.InspectionRule(ctx, rule.UUID)
+		must(t, err)
+		equal(t, "rule", kept, rule)
 		must(t, s.Close())
 
 		// The old key is not needed any more; with it alone the database is not opened.
