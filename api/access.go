@@ -138,11 +138,17 @@ func (a *API) admit(rq *request, r *route) error {
 	}
 	for _, rule := range rules {
 		err := rq.require(rule, target)
-		if err != nil && (r.orElse == "" || !a.config.ProjectAdminCanManageOwnNodes || rq.who.ProjectID == "" || !rq.may(r.orElse, target)) {
+		if err != nil && !(a.mayElse(rq, r) && rq.may(r.orElse, target)) {
 			return err
 		}
 	}
 	return nil
+}
+
+// mayElse reports whether another rule can take the place of the route's.
+func (a *API) mayElse(rq *request, r *route) bool {
+	ownNodes := strings.HasSuffix(r.orElse, ":self_owned_node")
+	return r.orElse != "" && rq.who.ProjectID != "" && (!ownNodes || a.config.ProjectAdminCanManageOwnNodes)
 }
 
 // object is the name in the first braces of the path.

@@ -193,11 +193,22 @@ func (a *API) applyNodePatch(rq *request, n *ferric.Node, ops patch) (rpc.NodeAr
 	return req, nil
 }
 
-// ownerChange refuses another owner for a node that somebody has an instance on, unless a rule allows it.
+// ownerChange refuses another owner for a node that somebody has an instance on, unless a rule allows it, or that a project has allocated.
 func (a *API) ownerChange(rq *request, n *ferric.Node, ops patch) error {
 	given := slices.ContainsFunc(ops, func(op patchOp) bool { return op.Path == "/owner" && op.Op != "remove" })
 	if given && n.ProvisionState == ferric.Active && !rq.may("baremetal:node:update_owner_provisioned", nodeTarget(n)) {
 		return conflict(`Cannot update owner of node "%s" while it is in state "%s".`, n.UUID, n.ProvisionState)
+	}
+	if !given || n.AllocationUUID == "" {
+		return nil
+	}
+	o, err := a.deps.Store.Allocation(rq.Context(), n.AllocationUUID)
+	switch {
+	case ferric.IsCode(err, ferric.CodeNotFound): // it has ended meanwhile
+	case err != nil:
+		return err
+	case o.Owner != "":
+		return conflict(`Cannot update owner of node "%s" while it is allocated to an allocation with an  owner.`, n.UUID)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -361,6 +362,19 @@ func TestOwnerOfAnActiveNode(t *testing.T) {
 		t.Errorf("%q, want %q", r.text(t), want)
 	}
 	f.must(200, "PATCH", "/v1/nodes/owned", change, asSystem(admins)...)
+
+	lease, err := f.store.Acquire(t.Context(), f.other, "host-1", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocation := &ferric.Allocation{UUID: opID, ResourceClass: "a", Owner: "third", NodeUUID: f.other}
+	if err := f.store.AllocateNode(t.Context(), lease, allocation, func(*ferric.Node) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	r = f.must(409, "PATCH", "/v1/nodes/other", change, asSystem(admins)...)
+	if want := `Cannot update owner of node "` + f.other + `" while it is allocated to an allocation with an  owner.`; r.text(t) != want {
+		t.Errorf("%q, want %q", r.text(t), want)
+	}
 }
 
 func TestElevatedServices(t *testing.T) {

@@ -14,7 +14,7 @@ type route struct {
 	early  int    // status of a request in an older version; 0 is 404
 	policy string // Ironic's name of the rule that guards it, "" for what everybody may; see access.go
 	own    string // of a list: the rule that suffices for what the caller's project has
-	orElse string // another rule that suffices, where project administrators may have nodes of their own
+	orElse string // another rule that suffices for callers with a project
 	late   bool   // the handler asks the rule, because the target is in the body
 	// patched returns the rules of the fields that a patch changes. nil: policy alone.
 	patched func(doc any) []string

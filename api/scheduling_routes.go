@@ -20,7 +20,7 @@ func (a *API) schedulingRoutes() []route {
 			handle: a.deleteNodeAllocation},
 		{method: get, path: allocations, since: 52, policy: "baremetal:allocation:list_all", own: "baremetal:allocation:list",
 			args: allocationListArgs(fields), handle: a.listAllocations},
-		{method: post, path: allocations, since: 52, early: noMethod, policy: "baremetal:allocation:create", status: created, body: docBody,
+		{method: post, path: allocations, since: 52, early: noMethod, policy: "baremetal:allocation:create", orElse: "baremetal:allocation:create_restricted", status: created, body: docBody,
 			handle: a.createAllocation},
 		{method: patch, path: allocations, since: 57, early: noMethod, refusal: true, handle: missing("allocation_ident")},
 		{method: del, path: allocations, since: 52, early: noMethod, refusal: true, handle: missing("allocation_ident")},
