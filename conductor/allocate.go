@@ -86,9 +86,12 @@ func (c *Conductor) backfill(ctx context.Context, a *ferric.Allocation) (*ferric
 	}
 	if ferric.IsCode(err, ferric.CodeInvalid) || ferric.IsCode(err, ferric.CodeConflict) {
 		failed := a.Clone()
-		failed.State, failed.LastError = ferric.AllocationFailed, err.Error()
+		failed.State = ferric.AllocationFailed
 		if e := c.Store.CreateAllocation(ctx, failed); e != nil {
 			return nil, e // a duplicate, most often: then that is what is wrong
+		}
+		if _, e := c.Store.UpdateAllocation(ctx, failed.UUID, 0, func(f *ferric.Allocation) error { f.LastError = err.Error(); return nil }); e != nil {
+			return nil, e
 		}
 	}
 	return nil, err

@@ -270,11 +270,11 @@ func (s *Store) AllocateNode(ctx context.Context, l flow.Lease, a *ferric.Alloca
 			return ferric.Errorf(ferric.CodeConflict, "Node %s is associated with instance %s.", row.UUID, row.InstanceID)
 		}
 		made = *a
-		made.NodeUUID, made.State, made.LastError, made.Conductor = row.UUID, ferric.AllocationActive, "", l.Owner
+		made.State, made.NodeUUID = ferric.AllocationPending, ""
 		if err := allocationRecords.add(ctx, t, &made); err != nil {
 			return err
 		}
-		return t.associate(ctx, &made, row)
+		return t.assign(ctx, &made, row, l.Owner) // a change of it, as people see by its updated_at
 	})
 	if err == nil {
 		*a = made
