@@ -68,8 +68,16 @@ func newRBAC(t *testing.T, overrides string, change ...func(*api.Config, *api.De
 		if err := f.store.CreateNode(t.Context(), &n); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.store.CreatePort(t.Context(), &ferric.Port{NodeUUID: n.UUID, Address: mac}); err != nil {
-			t.Fatal(err)
+		for _, err := range []error{
+			f.store.CreatePort(t.Context(), &ferric.Port{NodeUUID: n.UUID, Address: mac}),
+			f.store.CreatePortgroup(t.Context(), &ferric.Portgroup{NodeUUID: n.UUID, Name: "group-" + n.Name, Mode: "active-backup"}),
+			f.store.CreateVolumeConnector(t.Context(), &ferric.VolumeConnector{NodeUUID: n.UUID, Type: "iqn", ConnectorID: "iqn." + n.Name}),
+			f.store.CreateVolumeTarget(t.Context(), &ferric.VolumeTarget{NodeUUID: n.UUID, Type: "iscsi", VolumeID: "v-" + n.Name,
+				Properties: map[string]any{"target_portal": "10.0.0.9"}}),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 		return n.UUID
 	}
@@ -113,12 +121,28 @@ func TestListsOfProjects(t *testing.T) {
 		"ports, owner":            {"/v1/ports", asProject("owner", readers), []string{"00:00:00:00:00:01", "00:00:00:00:00:02"}},
 		"ports, lessee":           {"/v1/ports/detail", asProject("lessee", readers), []string{"00:00:00:00:00:02"}},
 		"ports, by address":       {"/v1/ports?address=00:00:00:00:00:03", asProject("owner", readers), nil},
+		"ports of a port group":   {"/v1/portgroups/group-leased/ports", asProject("lessee", readers), nil},
+		"port groups, system":     {"/v1/portgroups", asSystem(readers), []string{"group-leased", "group-other", "group-owned"}},
+		"port groups, owner":      {"/v1/portgroups", asProject("owner", readers), []string{"group-leased", "group-owned"}},
+		"port groups, lessee":     {"/v1/portgroups/detail", asProject("lessee", readers), []string{"group-leased"}},
+		"port groups of a node":   {"/v1/nodes/leased/portgroups", asProject("lessee", readers), []string{"group-leased"}},
+		"connectors, owner":       {"/v1/volume/connectors", asProject("owner", readers), []string{"iqn.leased", "iqn.owned"}},
+		"connectors, stranger":    {"/v1/volume/connectors", asProject("fourth", readers), nil},
+		"targets, lessee":         {"/v1/volume/targets", asProject("lessee", readers), []string{"v-leased"}},
+		"targets of a node":       {"/v1/nodes/leased/volume/targets", asProject("lessee", readers), []string{"v-leased"}},
 		"ports of a node":         {"/v1/nodes/leased/ports", asProject("lessee", readers), []string{"00:00:00:00:00:02"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list, field := "nodes", "name"
-			if strings.Contains(c.path, "ports") {
+			switch {
+			case strings.Contains(c.path, "ports"):
 				list, field = "ports", "address"
+			case strings.Contains(c.path, "portgroups"):
+				list, field = "portgroups", "name"
+			case strings.Contains(c.path, "connectors"):
+				list, field = "connectors", "connector_id"
+			case strings.Contains(c.path, "targets"):
+				list, field = "targets", "volume_id"
 			}
 			got := f.with(t).must(200, "GET", c.path, nil, c.as...).values(t, list, field)
 			if d := cmp.Diff(c.want, got); d != "" {
@@ -136,6 +160,10 @@ func TestListsOfProjects(t *testing.T) {
 		"no role":               {"/v1/nodes", asProject("owner", "cook"), 403, "Access was denied to the following resource: baremetal:node:list"},
 		"no project":            {"/v1/nodes", []string{"X-Roles", readers}, 403, "Access was denied to the following resource: baremetal:node:list_all"},
 		"ports of another node": {"/v1/nodes/" + f.other + "/ports", asProject("owner", readers), 404, "Node " + f.other + " could not be found."},
+		"port group's ports":    {"/v1/portgroups/group-other/ports", asProject("owner", readers), 404, "Portgroup group-other could not be found."},
+		"another's port group":  {"/v1/portgroups/group-other", asProject("owner", readers), 404, "Portgroup group-other could not be found."},
+		"targets by node":       {"/v1/volume/targets?node=other", asProject("owner", readers), 404, "Node other could not be found."},
+		"ports by port group":   {"/v1/ports?portgroup=group-other", asProject("owner", readers), 404, "Portgroup group-other could not be found."},
 		"ports by node":         {"/v1/ports?node=other", asProject("owner", readers), 404, "Node other could not be found."},
 		"nobody":                {"/v1/nodes", nil, 401, ""},
 	} {
@@ -403,5 +431,29 @@ func TestPolicyForEverybody(t *testing.T) {
 	f.must(200, "GET", "/v1/nodes", nil)
 	if r := f.must(403, "GET", "/v1/lookup?node_uuid=11111111-1111-1111-1111-111111111111", nil); r.text(t) != "Access was denied to the following resource: baremetal:driver:ipa_lookup" {
 		t.Error(r.text(t))
+	}
+}
+
+// TestVolumeTargetProperties: how a volume is reached is for the system and for administrators.
+func TestVolumeTargetProperties(t *testing.T) {
+	f := newRBAC(t, "")
+	redacted := map[string]any{"redacted_contents": "** Value redacted: Requires permission baremetal:volume:view_target_properties access. Permission denied. **"}
+	open := map[string]any{"target_portal": "10.0.0.9"}
+	for name, c := range map[string]struct {
+		as   []string
+		want any
+	}{
+		"system": {asSystem(readers), open}, "lessee's admin": {asProject("lessee", admins), open}, "owner": {asProject("owner", managers), redacted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := f.must(200, "GET", "/v1/nodes/leased/volume/targets?detail=true", nil, c.as...).object(t)["targets"].([]any)[0].(map[string]any)
+			if d := cmp.Diff(c.want, list["properties"]); d != "" {
+				t.Errorf("list: %s", d)
+			}
+			one := f.must(200, "GET", "/v1/volume/targets/"+list["uuid"].(string), nil, c.as...).object(t)
+			if d := cmp.Diff(c.want, one["properties"]); d != "" {
+				t.Errorf("GET: %s", d)
+			}
+		})
 	}
 }
