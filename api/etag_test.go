@@ -13,12 +13,15 @@ func TestEveryResourceHasAnEntityTag(t *testing.T) {
 		path   string
 		create m
 	}{
-		"node":      {"/v1/nodes", m{"driver": "fake-hardware"}},
-		"port":      {"/v1/ports", m{"node_uuid": node, "address": "00:00:00:00:00:01"}},
-		"portgroup": {"/v1/portgroups", m{"node_uuid": node}},
-		"chassis":   {"/v1/chassis", m{}},
-		"connector": {"/v1/volume/connectors", m{"node_uuid": node, "type": "iqn", "connector_id": "iqn.1"}},
-		"target":    {"/v1/volume/targets", m{"node_uuid": node, "volume_type": "iscsi", "volume_id": "v", "boot_index": 0}},
+		"node":            {"/v1/nodes", m{"driver": "fake-hardware"}},
+		"port":            {"/v1/ports", m{"node_uuid": node, "address": "00:00:00:00:00:01"}},
+		"portgroup":       {"/v1/portgroups", m{"node_uuid": node}},
+		"chassis":         {"/v1/chassis", m{}},
+		"connector":       {"/v1/volume/connectors", m{"node_uuid": node, "type": "iqn", "connector_id": "iqn.1"}},
+		"allocation":      {"/v1/allocations", m{"resource_class": "a"}},
+		"deploy template": {"/v1/deploy_templates", m{"name": "CUSTOM_A", "steps": []m{{"interface": "bios", "step": "x", "args": m{}, "priority": 1}}}},
+		"runbook":         {"/v1/runbooks", m{"name": "CUSTOM_A", "steps": []m{{"interface": "bios", "step": "x", "args": m{}, "order": 1}}}},
+		"target":          {"/v1/volume/targets", m{"node_uuid": node, "volume_type": "iscsi", "volume_id": "v", "boot_index": 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := f.with(t)

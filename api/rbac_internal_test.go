@@ -237,7 +237,7 @@ func TestRoles(t *testing.T) {
 		switch before := expected[what]; {
 		case !ok || before == verdicts:
 		case before == "":
-			t.Logf("%s: %s is not in the table; enter it with -update-rbac", strings.TrimSpace(what), verdicts)
+			t.Errorf("%s: %s is not in the table; enter it with -update-rbac", strings.TrimSpace(what), verdicts)
 		default:
 			t.Errorf("%s: %s, want %s; if that is right, run with -update-rbac\n(columns: %s)", strings.TrimSpace(what), verdicts, before, columns)
 		}
