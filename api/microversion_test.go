@@ -62,7 +62,7 @@ func earlier() map[string]string {
 // TestMicroversions compares the tables with the history of versions.
 func TestMicroversions(t *testing.T) {
 	first := history(t)
-	s := api.Describe()
+	s := newFixture(t).api.Surface()
 	seen := map[string]bool{}
 	for _, r := range s.Resources {
 		for _, f := range r.Fields {
@@ -103,7 +103,7 @@ func oldest(first map[string]int, resource string) int {
 // TestFirstVersions asks for every field and every route in its first version and in the one before.
 func TestFirstVersions(t *testing.T) {
 	f := newFixture(t)
-	s := api.Describe()
+	s := f.api.Surface()
 	paths := objects(f, s)
 	for _, r := range s.Resources {
 		path, ok := paths[r.Name]

@@ -144,8 +144,10 @@ func (a *API) nodeList(rq *request, detail bool) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rq.args.has("driver") && rq.args.str("driver") == "" {
-		return a.nodes.list(rq, rq.listPath(), nil, page, s), nil // no node is without a driver
+	for _, name := range []string{"driver", "resource_class", "owner", "lessee", "project", "instance_name"} {
+		if rq.args.has(name) && rq.args.str(name) == "" {
+			return a.nodes.list(rq, rq.listPath(), nil, page, s), nil // it asks for an empty text, which is never kept
+		}
 	}
 	var filter ferric.NodeFilter
 	for _, f := range nodeFilters() {

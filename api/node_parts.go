@@ -262,7 +262,7 @@ func (a *API) addTrait(rq *request) (any, error) {
 		return nil, err
 	}
 	body, ok := rq.doc.(map[string]any)
-	if !ok && !rq.noBody {
+	if !ok && rq.doc != nil {
 		return nil, invalid("Schema error for body: %s is not of type 'object'", clip(repr(rq.doc)))
 	}
 	for _, name := range sortedKeys(body) {

@@ -121,6 +121,7 @@ type schemaSource interface {
 	// answerSchema is the object in answers, bodySchema the one of the body that makes a new one.
 	answerSchema() schema
 	bodySchema() schema
+	info() ResourceInfo
 }
 
 func (r *resource[T]) names() (name, collection string) { return r.name, r.collection }

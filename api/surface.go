@@ -1,10 +1,6 @@
 package api
 
-import (
-	"strings"
-
-	"ferric/state"
-)
+import "strings"
 
 // Surface is what the tables say about the API, for tools and tests that go through all of it.
 type Surface struct {
@@ -48,21 +44,12 @@ type ArgInfo struct {
 	Required bool
 }
 
-// Describe returns the surface of the whole API.
-func Describe() Surface {
-	s := Surface{Resources: []ResourceInfo{
-		nodeResource().describe(),
-		portResource().describe(),
-		allocationResource().describe(),
-		deployTemplateResource().describe(),
-		runbookResource().describe(),
-		portgroupResource().describe(),
-		chassisResource().describe(),
-		connectorResource().describe(),
-		targetResource().describe(),
-	}}
-	a := &API{machine: state.New(), nodes: nodeResource(), ports: portResource(), allocations: allocationResource(),
-		deployTemplates: deployTemplateResource(), runbooks: runbookResource()}
+// Surface returns the surface of the whole API.
+func (a *API) Surface() Surface {
+	var s Surface
+	for _, r := range a.resources() {
+		s.Resources = append(s.Resources, r.info())
+	}
 	for _, r := range a.routes() {
 		if r.refusal && strings.Contains(r.path, "{") {
 			continue // a way that leads nowhere
@@ -76,7 +63,7 @@ func Describe() Surface {
 	return s
 }
 
-func (r *resource[T]) describe() ResourceInfo {
+func (r *resource[T]) info() ResourceInfo {
 	info := ResourceInfo{Name: r.name, Collection: r.collection}
 	for _, f := range r.fields {
 		info.Fields = append(info.Fields, FieldInfo{Name: f.name, Since: max(f.since, minVersion), Brief: f.brief, Required: f.required,

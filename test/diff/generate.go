@@ -102,6 +102,11 @@ func values() []any {
 	return []any{nil, true, 7, "", "text", "No Name!", strings.Repeat("x", 300), nobody, []any{}, []any{"a"}, m{}, m{"a": 1}}
 }
 
+// fewValues are those that a field is patched with: a patch's values go through the same checks, and Ironic takes its time for patches.
+func fewValues() []any {
+	return []any{nil, 7, "", strings.Repeat("x", 300), []any{"a"}, m{"a": 1}}
+}
+
 // generated are the conversations made of the tables.
 func generated(s api.Surface) []scenario {
 	var out []scenario
@@ -262,14 +267,16 @@ func patchFields(t *talk, r api.ResourceInfo, k kind) {
 		if !f.OnPatch {
 			continue
 		}
-		for _, v := range values() {
+		for _, v := range fewValues() {
 			if f.Name == "chassis_uuid" || f.Name == "instance_uuid" {
 				t.patch(object, op("remove", f.Name, nil))
 			}
 			t.change(object, f.Name, v)
 		}
 		// What the next field meets is the object as it was.
-		if v, ok := k.make[f.Name]; ok {
+		if v, ok := restored[r.Name+"."+f.Name]; ok {
+			t.change(object, f.Name, v)
+		} else if v, ok := k.make[f.Name]; ok {
 			t.change(object, f.Name, v)
 		} else {
 			t.patch(object, op("remove", f.Name, nil))
@@ -311,6 +318,10 @@ var samples = map[string]any{
 	"instance_uuid": freshID, "allocation.traits": []any{"CUSTOM_A"}, "public": true,
 }
 
+// restored are values that cannot be taken away again, with what they are at first.
+var restored = map[string]any{"node.maintenance": false, "node.retired": false, "node.protected": false, "node.automated_clean": nil,
+	"node.conductor_group": "", "port.is_smartnic": false, "port.pxe_enabled": true}
+
 // playRoute tries a route with good, bad and missing objects, arguments and bodies.
 func playRoute(t *talk, r api.RouteInfo) {
 	path := expand(r.Path)
@@ -343,7 +354,7 @@ func playRoute(t *talk, r api.RouteInfo) {
 			continue
 		}
 		if !r.Body {
-			for _, v := range []string{"", "text", "true", "7", "-1", nobody, nodeID, "bad!name", "CUSTOM_A", "52:54:00:00:00:01", "a,b", strings.Repeat("x", 300)} {
+			for _, v := range []string{"", "true", "-1", nobody, nodeID, "bad!name", "52:54:00:00:00:01", "a,b"} {
 				t.get(path + "?" + arg.Name + "=" + url.QueryEscape(v))
 			}
 			for _, v := range around(arg.Since) {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"regexp"
@@ -59,8 +60,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 2
 	}
+	tables, err := api.New(api.Defaults(), api.Deps{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
 	start := time.Now()
-	for _, s := range append(generated(api.Describe()), written()...) {
+	for _, s := range append(generated(tables.Surface()), written()...) {
 		if !pick.MatchString(s.name) || ctx.Err() != nil {
 			continue
 		}

@@ -178,6 +178,7 @@ func everyVerb(t *talk) {
 	t.put(nodePath+"/states/provision", m{"target": "rescue", "rescue_password": ""})
 	t.put(nodePath+"/states/provision", m{"target": "rescue", "rescue_password": 7})
 	t.put(nodePath+"/states/provision", m{"target": "rebuild", "clean_steps": []any{}})
+	t.rest(nodeID)
 	t.at(34).put(nodePath+"/states/provision", m{"target": "rebuild", "configdrive": "x"})
 	provision(t, "rescue", m{"rescue_password": "p"})
 	illegal("rescue")

@@ -101,6 +101,16 @@ func (s *side) do(ctx context.Context, r request) answer {
 	return answer{status: resp.StatusCode, header: resp.Header, body: data, err: err}
 }
 
+// insist sends a request again while something of the server's own, such as a look at all nodes' power, holds the node.
+func (s *side) insist(ctx context.Context, r request) answer {
+	for try := 1; ; try++ {
+		a := s.do(ctx, r)
+		if a.status != http.StatusConflict || !bytes.Contains(a.body, []byte("is locked by host")) || try == 5 {
+			return a
+		}
+	}
+}
+
 // newest is the microversion that conversations use unless they say another: the newest of Debian's Ironic.
 const newest = 82
 

@@ -66,7 +66,7 @@ func (t *talk) send(r request) pair {
 		if r.body != nil {
 			own.body = []byte(t.fill(i, string(r.body)))
 		}
-		if a := s.do(t.ctx, own); i == 0 {
+		if a := s.insist(t.ctx, own); i == 0 {
 			p.ironic = a
 		} else {
 			p.ferric = a
