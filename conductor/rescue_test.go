@@ -46,7 +46,11 @@ func TestRescue(t *testing.T) {
 		t.Errorf("the ledger tells the password: %s", text)
 	}
 	was := slices.Compact(moments(p.mortal, m.id, stages))
-	if was[0] != (stage{ferric.Rescuing, ferric.Rescue}) || !slices.Contains(was, stage{ferric.RescueWait, ferric.Rescue}) || was[len(was)-1] != (stage{ferric.Rescue, ""}) {
+	// How often it waits for the agent depends on how fast that is.
+	working, waiting := stage{ferric.Rescuing, ferric.Rescue}, stage{ferric.RescueWait, ferric.Rescue}
+	end := len(was) - 1
+	if end < 1 || was[0] != working || was[end] != (stage{ferric.Rescue, ""}) ||
+		slices.ContainsFunc(was[:end], func(s stage) bool { return s != working && s != waiting }) {
 		t.Errorf("states %v", was)
 	}
 	b.verb(m.id, "rescue", password("another one")) // anew
