@@ -16,7 +16,9 @@ panic in Ferric's log.
 """
 import argparse
 import collections
+import contextlib
 import fnmatch
+import io
 import json
 import multiprocessing
 import os
@@ -146,8 +148,11 @@ class Collector(unittest.TestResult):
 
 def run_python_test(test_id):
     began = time.monotonic()
-    collector = Collector()
-    unittest.TestLoader().loadTestsFromName(test_id).run(collector)
+    collector, said = Collector(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):  # of interest only where something fails
+        unittest.TestLoader().loadTestsFromName(test_id).run(collector)
+    if collector.outcome == "fail":
+        collector.detail += "\n" + said.getvalue()[-4000:]
     return Result(test_id, collector.outcome, time.monotonic() - began, collector.detail)
 
 
@@ -190,7 +195,7 @@ def sdk_environment(ferric, home):
              "has_compute": False, "has_image": False, "has_identity": False}
     file = home / "clouds.json"
     file.write_text(json.dumps({"clouds": {name: cloud for name in ("devstack-admin", "devstack", "devstack-alt", "ferric")}}))
-    return clean_environment(home) | {"OS_CLIENT_CONFIG_FILE": str(file), "OS_TEST_TIMEOUT": "120", "FERRIC_ENDPOINT": ferric.url}
+    return clean_environment(home) | {"OS_CLIENT_CONFIG_FILE": str(file), "OS_TEST_TIMEOUT": "120", "CONFORMANCE_ENDPOINT": ferric.url}
 
 
 def openstacksdk(ferric, home, args, wanted):
@@ -203,7 +208,7 @@ def sdk(ferric, home, args, wanted):
 
 
 def gophercloud(ferric, home, args, wanted):
-    environment = os.environ | {"FERRIC_ENDPOINT": ferric.url}
+    environment = os.environ | {"CONFORMANCE_ENDPOINT": ferric.url}
     process = subprocess.Popen(["go", "test", "-json", "-count=1", "./test/gophercloud"], cwd=ROOT, env=environment,
                                stdout=subprocess.PIPE, text=True)
     output = collections.defaultdict(str)

@@ -209,4 +209,4 @@ class CloudLayer(Case):
         self.assertIsNone(self.cloud.get_machine("sdk-machine"))
 
     def test_endpoint(self):
-        self.assertEqual(os.environ["FERRIC_ENDPOINT"], self.baremetal.get_endpoint().rstrip("/").removesuffix("/v1"))
+        self.assertEqual(os.environ["CONFORMANCE_ENDPOINT"], self.baremetal.get_endpoint().rstrip("/").removesuffix("/v1"))

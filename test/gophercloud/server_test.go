@@ -46,7 +46,7 @@ func run(m *testing.M) int {
 		}
 		return binary, nil
 	})
-	if shared.endpoint = os.Getenv("FERRIC_ENDPOINT"); shared.endpoint == "" {
+	if shared.endpoint = os.Getenv("CONFORMANCE_ENDPOINT"); shared.endpoint == "" {
 		s, err := startServer(filepath.Join(dir, "data"))
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
