@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"ferric"
 	"ferric/agentapi"
 	"ferric/rpc"
+	"ferric/state"
 
 	"github.com/google/uuid"
 )
@@ -63,9 +65,9 @@ func (a *agent) ca() string {
 // live inspects if that is wanted, looks the node up, and then sends heartbeats until the machine goes off.
 func (a *agent) live() {
 	a.m.mu.Lock()
-	deaf, found, plugin := a.m.deaf, a.m.found, a.m.plugin
+	deaf, awaited, found, plugin := a.m.deaf, a.m.awaited, a.m.found, a.m.plugin
 	a.m.mu.Unlock()
-	if deaf {
+	if deaf || awaited && !a.insist(a.expected) {
 		return
 	}
 	if a.params["ipa-inspection-callback-url"] != "" {
@@ -99,6 +101,15 @@ func (a *agent) live() {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// expected reports an error until the conductor waits for the agent.
+func (a *agent) expected() error {
+	n, err := a.m.site.b.store.Node(a.ctx, a.m.id)
+	if err == nil && !state.Waiting(n.ProvisionState) {
+		err = errors.New("nobody waits yet")
+	}
+	return err
 }
 
 // insist tries again until do gets through, as agents do; false when the machine goes off.

@@ -32,6 +32,7 @@ type machine struct {
 	began    map[string]int // agent commands and steps whose work was begun, over all boots
 	plans    map[string]plan
 	deaf     bool   // the agent does not call
+	awaited  bool   // the agent calls only when the conductor waits for it, as one on a real machine does
 	deny     bool   // the agent does not answer
 	handing  func() // called when the agent gets the rescue password, before it answers; may be nil
 	child    *machine
