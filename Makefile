@@ -36,6 +36,10 @@ check: ## quick checks without root: format, vet, unit tests
 	$(GO) vet ./...
 	$(GO) test ./...
 
+.PHONY: chaos
+chaos: deps build ## kill conductors, APIs, NATS servers and PostgreSQL during 1,000 deploys and cleans, and prove that nothing was lost (as root; CHAOS_FLAGS="-deploys 10000")
+	$(GO) run ./test/chaos $(CHAOS_FLAGS)
+
 .PHONY: diff-ironic
 diff-ironic: build ## play the same conversations to Debian's Ironic and to Ferric and tell where they differ (as root; not part of test)
 	@test/deps.sh $(shell cat test/diff/packages.txt)

@@ -83,18 +83,19 @@ type IPMI struct {
 
 // Fake is the section [fake].
 type Fake struct {
-	PowerDelay      Delay `toml:"power_delay" default:"0s" help:"Power interface."`
-	BootDelay       Delay `toml:"boot_delay" default:"0s" help:"Boot interface."`
-	DeployDelay     Delay `toml:"deploy_delay" default:"0s" help:"Deploy steps of the deploy interface."`
-	CleanDelay      Delay `toml:"clean_delay" default:"0s" help:"Clean steps of the deploy interface."`
-	RescueDelay     Delay `toml:"rescue_delay" default:"0s" help:"Rescue interface."`
-	ServiceDelay    Delay `toml:"service_delay" default:"0s" help:"Service steps of the deploy interface."`
-	ManagementDelay Delay `toml:"management_delay" default:"0s" help:"Management interface."`
-	InspectDelay    Delay `toml:"inspect_delay" default:"0s" help:"Inspect interface."`
-	BIOSDelay       Delay `toml:"bios_delay" default:"0s" help:"Steps of the BIOS interface."`
-	FirmwareDelay   Delay `toml:"firmware_delay" default:"0s" help:"Each update of the firmware interface."`
-	RAIDDelay       Delay `toml:"raid_delay" default:"0s" help:"Steps of the RAID interface."`
-	ConsoleDelay    Delay `toml:"console_delay" default:"0s" help:"Starting and stopping a console."`
-	VendorDelay     Delay `toml:"vendor_delay" default:"0s" help:"Methods and steps of the vendor interface."`
-	StorageDelay    Delay `toml:"storage_delay" default:"0s" help:"Storage interface."`
+	PowerDelay      Delay  `toml:"power_delay" default:"0s" help:"Power interface."`
+	BootDelay       Delay  `toml:"boot_delay" default:"0s" help:"Boot interface."`
+	DeployDelay     Delay  `toml:"deploy_delay" default:"0s" help:"Deploy steps of the deploy interface."`
+	CleanDelay      Delay  `toml:"clean_delay" default:"0s" help:"Clean steps of the deploy interface."`
+	RescueDelay     Delay  `toml:"rescue_delay" default:"0s" help:"Rescue interface."`
+	ServiceDelay    Delay  `toml:"service_delay" default:"0s" help:"Service steps of the deploy interface."`
+	ManagementDelay Delay  `toml:"management_delay" default:"0s" help:"Management interface."`
+	InspectDelay    Delay  `toml:"inspect_delay" default:"0s" help:"Inspect interface."`
+	BIOSDelay       Delay  `toml:"bios_delay" default:"0s" help:"Steps of the BIOS interface."`
+	FirmwareDelay   Delay  `toml:"firmware_delay" default:"0s" help:"Each update of the firmware interface."`
+	RAIDDelay       Delay  `toml:"raid_delay" default:"0s" help:"Steps of the RAID interface."`
+	ConsoleDelay    Delay  `toml:"console_delay" default:"0s" help:"Starting and stopping a console."`
+	VendorDelay     Delay  `toml:"vendor_delay" default:"0s" help:"Methods and steps of the vendor interface."`
+	StorageDelay    Delay  `toml:"storage_delay" default:"0s" help:"Storage interface."`
+	Journal         string `toml:"journal" check:"path" help:"Folder in which every machine notes, in a file of its own, each time that a deploy, clean or service step changed its disks. Several conductors on one host share it. Empty: nothing is noted. It is the evidence of tests that no such step ran twice."`
 }

@@ -97,7 +97,11 @@ func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[s
 func fakeHardware(cfg *config.Config, p parts) *fake.Hardware {
 	delay := func(d config.Delay) fake.Delay { return fake.Delay{Min: d.Min, Max: d.Max} }
 	f := cfg.Fake
-	return &fake.Hardware{PowerDelay: delay(f.PowerDelay), ManagementDelay: delay(f.ManagementDelay), BootDelay: delay(f.BootDelay),
+	var journal *fake.Journal
+	if f.Journal != "" {
+		journal = &fake.Journal{Dir: f.Journal}
+	}
+	return &fake.Hardware{Journal: journal, PowerDelay: delay(f.PowerDelay), ManagementDelay: delay(f.ManagementDelay), BootDelay: delay(f.BootDelay),
 		DeployDelay: delay(f.DeployDelay), CleanDelay: delay(f.CleanDelay), InspectDelay: delay(f.InspectDelay), BIOSDelay: delay(f.BIOSDelay),
 		FirmwareDelay: delay(f.FirmwareDelay), RAIDDelay: delay(f.RAIDDelay), ConsoleDelay: delay(f.ConsoleDelay),
 		VendorDelay: delay(f.VendorDelay), StorageDelay: delay(f.StorageDelay),

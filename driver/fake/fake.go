@@ -26,11 +26,7 @@ func (d Delay) sleep(ctx context.Context) error {
 	if d.Max <= 0 {
 		return ctx.Err()
 	}
-	wait := d.Min
-	if d.Max > d.Min {
-		wait += time.Duration(rand.Int64N(int64(d.Max - d.Min)))
-	}
-	t := time.NewTimer(wait)
+	t := time.NewTimer(d.pick())
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
@@ -38,6 +34,14 @@ func (d Delay) sleep(ctx context.Context) error {
 	case <-t.C:
 		return nil
 	}
+}
+
+// pick draws a time.
+func (d Delay) pick() time.Duration {
+	if d.Max <= d.Min {
+		return max(d.Min, 0)
+	}
+	return d.Min + time.Duration(rand.Int64N(int64(d.Max-d.Min)))
 }
 
 // Hardware is the shared state of the fake implementations. Its zero value is ready for use.
@@ -48,6 +52,8 @@ type Hardware struct {
 
 	// States is where the machines' states are kept. nil: in memory, which is for tests.
 	States driver.States
+	// Journal is where the machines note what destroys data. nil: nowhere.
+	Journal *Journal
 
 	locks  [64]sync.Mutex // by node
 	mu     sync.Mutex
@@ -140,25 +146,21 @@ func (Deploy) CleanUp(context.Context, *driver.Task) error { return nil }
 // UsesRamdisk implements driver.Deploy.
 func (Deploy) UsesRamdisk(*driver.Machine) bool { return false }
 
-// Steps implements driver.Stepper: one deploy step, and clean steps that take their time.
+// Steps implements driver.Stepper: one deploy step, and clean steps that take their time. What would destroy data goes into the journal, if there is one.
 func (d Deploy) Steps(_ *driver.Machine, phase driver.Phase) []driver.Step {
-	sleep := func(delay Delay) driver.StepFunc {
-		return func(ctx context.Context, _ *driver.Task) (flow.Outcome, error) {
-			return flow.Done(nil), delay.sleep(ctx)
-		}
+	step := func(name string, priority int, delay Delay) driver.Step {
+		return driver.Step{Name: name, Phase: phase, Priority: priority, Repeat: flow.Safe, Abortable: phase != driver.DeployPhase,
+			Run: func(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+				return d.h.destroy(ctx, t, name, delay)
+			}}
 	}
 	switch phase {
 	case driver.DeployPhase:
-		return []driver.Step{{Name: "deploy", Phase: phase, Priority: 100, Repeat: flow.Safe, Run: sleep(d.h.DeployDelay)}}
+		return []driver.Step{step("deploy", 100, d.h.DeployDelay)}
 	case driver.CleanPhase:
-		return []driver.Step{
-			{Name: "erase_devices_metadata", Phase: phase, Priority: 99, Repeat: flow.Safe, Abortable: true, Run: sleep(d.h.CleanDelay)},
-			{Name: "erase_devices", Phase: phase, Repeat: flow.Safe, Abortable: true, Run: sleep(d.h.CleanDelay)},
-		}
+		return []driver.Step{step("erase_devices_metadata", 99, d.h.CleanDelay), step("erase_devices", 0, d.h.CleanDelay)}
 	case driver.ServicePhase:
-		return []driver.Step{
-			{Name: "burn_in", Phase: phase, Repeat: flow.Safe, Abortable: true, Run: sleep(d.h.ServiceDelay)},
-		}
+		return []driver.Step{step("burn_in", 0, d.h.ServiceDelay)}
 	}
 	return nil
 }
