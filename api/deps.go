@@ -60,6 +60,8 @@ type NodeStore interface {
 	Nodes(ctx context.Context, filter ferric.NodeFilter, page ferric.Page) ([]*ferric.Node, error)
 	// NodesBrief is Nodes without the fields that are documents or lists.
 	NodesBrief(ctx context.Context, filter ferric.NodeFilter, page ferric.Page) ([]*ferric.Node, error)
+	// NodesByUUID loads those of the nodes that exist, in no order.
+	NodesByUUID(ctx context.Context, uuids []string) ([]*ferric.Node, error)
 	// NodeStamps and NodeStamp (UUID or name) are Nodes and NodeByIdent with no more than what tells whether a node has changed, whose it is and
 	// which conductor serves it: UUID, CreatedAt, Version, Reservation, Driver, ConductorGroup, Conductor, Owner, Lessee.
 	NodeStamps(ctx context.Context, filter ferric.NodeFilter, page ferric.Page) ([]*ferric.Node, error)

@@ -178,7 +178,7 @@ func (r *resource[T]) appendJSON(b []byte, rq *request, o *T, s selection[T]) []
 		b = append(b, `":`...)
 		b = append(r.appendField(b, rq, o, f), ',')
 	}
-	path := r.collection + "/" + r.uuid(o)
+	uuid := r.uuid(o)
 	for _, c := range s.children {
 		b = append(b, '"')
 		b = append(b, c.name...)
@@ -186,14 +186,14 @@ func (r *resource[T]) appendJSON(b []byte, rq *request, o *T, s selection[T]) []
 		if c.nested {
 			b = append(b, '[')
 		}
-		b = appendLinks(b, rq.base, path+"/"+c.name)
+		b = appendLinks(b, rq.base, r.collection, "/", uuid, "/", c.name)
 		if c.nested {
 			b = append(b, ']')
 		}
 		b = append(b, ',')
 	}
 	b = append(b, `"links":`...)
-	b = appendLinks(b, rq.base, path)
+	b = appendLinks(b, rq.base, r.collection, "/", uuid)
 	return append(b, '}')
 }
 
@@ -208,11 +208,12 @@ func (r *resource[T]) appendField(b []byte, rq *request, o *T, f *field[T]) []by
 	return f.value.appendJSON(b, o, rq.version)
 }
 
-func appendLinks(b []byte, base, path string) []byte {
+// appendLinks writes an object's two links. path may come in parts.
+func appendLinks(b []byte, base string, path ...string) []byte {
 	b = append(b, `[{"href":`...)
-	b = appendString(b, base+"/v1/"+path)
+	b = appendJoined(b, append([]string{base, "/v1/"}, path...))
 	b = append(b, `,"rel":"self"},{"href":`...)
-	b = appendString(b, base+"/"+path)
+	b = appendJoined(b, append([]string{base, "/"}, path...))
 	return append(b, `,"rel":"bookmark"}]`...)
 }
 

@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"ferric"
 )
@@ -143,7 +142,7 @@ func (f objectValue[T]) appendJSON(b []byte, o *T, _ int) []byte {
 		return append(b, "{}"...)
 	}
 	if f.masked {
-		m = maskSecrets(m, f.hidden)
+		return appendMasked(b, m, f.hidden)
 	}
 	return appendValue(b, m)
 }
@@ -290,17 +289,3 @@ func timeJSON(t time.Time) any {
 	}
 	return t.UTC().Format(timeLayout)
 }
-
-// appendString writes a JSON string.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			return appendValue(b, s)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
-}
-
-func appendValue(b []byte, v any) []byte { return append(b, mustJSON(v)...) }

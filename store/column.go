@@ -111,7 +111,7 @@ func document[T, V any](name string, field func(*T) *V) column[T] {
 			if c.text == "" {
 				return nil
 			}
-			return json.Unmarshal([]byte(c.text), field(t))
+			return decodeDocument(c.text, field(t))
 		}}
 }
 
