@@ -27,6 +27,7 @@ func (s *Store) coded(ctx context.Context, what string, err error) error {
 	if errors.As(err, &have) {
 		return err
 	}
+	s.noteDamage(ctx, what, err)
 	if end := ctx.Err(); end != nil && !errors.Is(err, end) {
 		err = fmt.Errorf("%w: %w", end, err)
 	}

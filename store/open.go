@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -29,10 +30,12 @@ type Store struct {
 	clock   func() time.Time
 
 	postgres bool
-	w, r     *sql.DB   // the same on PostgreSQL
-	wp, rp   *prepared // the statements of w and r; nil on PostgreSQL
-	group    *group    // of those who write; nil on PostgreSQL
+	w, r     *sql.DB    // the same on PostgreSQL
+	wp, rp   *prepared  // the statements of w and r; nil on PostgreSQL
+	group    *group     // of those who write; nil on PostgreSQL
+	file     sqliteFile // "" on PostgreSQL
 	lock     *os.File
+	broken   atomic.Pointer[error] // what Damage returns
 	keys     *keyring
 
 	mu       sync.Mutex
@@ -48,12 +51,20 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 		return nil, err
 	}
 	if err := s.prepare(ctx, cfg); err != nil {
+		if found := s.Damage(); found != nil {
+			err = found
+		}
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
 func (s *Store) prepare(ctx context.Context, cfg Config) error {
+	if !s.postgres {
+		if err := s.quickCheck(ctx); err != nil {
+			return err
+		}
+	}
 	if cfg.Migrate {
 		if err := s.migrate(ctx); err != nil {
 			return err
@@ -61,7 +72,10 @@ func (s *Store) prepare(ctx context.Context, cfg Config) error {
 	} else if err := s.checkSchema(ctx); err != nil {
 		return err
 	}
-	return s.openKeys(ctx, cfg.keyFile())
+	if err := s.openKeys(ctx, cfg.keyFile()); err != nil {
+		return err
+	}
+	return s.markOpen()
 }
 
 // connect opens the database; nothing is read from it yet.
@@ -118,8 +132,13 @@ func (s *Store) await(ctx context.Context, patience time.Duration) error {
 }
 
 func (s *Store) openSQLite(path string, readers int) error {
-	lock, err := lockFile(path + ".lock")
+	s.file = sqliteFile(path)
+	lock, err := lockFile(s.file.lock())
 	if err != nil {
+		return err
+	}
+	if err := s.file.look(isDirty(lock)); err != nil {
+		lock.Close()
 		return err
 	}
 	// SQLite gives its side files the mode of the database.
@@ -177,6 +196,34 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
+// The lock file says "open" from the moment when the database is opened until it is closed in order: a write-ahead log is left when a process dies,
+// and one that is missing then was lost.
+const openMark = "open\n"
+
+func isDirty(lock *os.File) bool {
+	info, err := lock.Stat()
+	return err == nil && info.Size() > 0
+}
+
+// markOpen writes the mark. The write-ahead log is there by now.
+func (s *Store) markOpen() error {
+	if s.lock == nil || isDirty(s.lock) {
+		return nil
+	}
+	if _, err := s.lock.WriteAt([]byte(openMark), 0); err != nil {
+		return ferric.Errorf(ferric.CodeUnavailable, "write the lock file: %w", err)
+	}
+	return nil
+}
+
+// markClosed removes the mark if the write-ahead log is gone: then all of it is in the database.
+func (f sqliteFile) markClosed(lock *os.File) error {
+	if _, err := os.Stat(f.wal()); !errors.Is(err, fs.ErrNotExist) || !isDirty(lock) {
+		return nil
+	}
+	return lock.Truncate(0)
+}
+
 // Close lets go of the database. Calls under way fail. It may be repeated.
 func (s *Store) Close() error {
 	var errs []error
@@ -185,6 +232,9 @@ func (s *Store) Close() error {
 	}
 	errs = append(errs, s.w.Close())
 	if s.lock != nil {
+		if err := s.file.markClosed(s.lock); !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
 		if err := s.lock.Close(); !errors.Is(err, os.ErrClosed) {
 			errs = append(errs, err)
 		}
@@ -192,8 +242,11 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// Ping reports whether the database answers (CodeUnavailable, CodeTimeout).
+// Ping reports whether the database answers (CodeUnavailable, CodeTimeout), and is not damaged.
 func (s *Store) Ping(ctx context.Context) error {
+	if err := s.Damage(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	var one int

@@ -69,6 +69,9 @@ func (s *Store) write(ctx context.Context, what string, fn func(ctx context.Cont
 
 // commit runs fn in a transaction, which on SQLite it may share with others.
 func (s *Store) commit(ctx context.Context, fn func(ctx context.Context, t *tx) error) (changed bool, err error) {
+	if err := s.Damage(); err != nil {
+		return false, err
+	}
 	if s.group != nil {
 		return s.group.write(ctx, fn)
 	}
