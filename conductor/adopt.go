@@ -41,5 +41,8 @@ func (c *Conductor) adopt(ctx context.Context, t *driver.Task) (flow.Outcome, er
 	if err != nil {
 		return flow.Outcome{}, err
 	}
+	if err := t.Agent.End(ctx); err != nil { // of an inspection whose machine stayed in the ramdisk, or of a discovery
+		return flow.Outcome{}, err
+	}
 	return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error { n.PowerState = power; return nil })
 }

@@ -216,6 +216,8 @@ func (a *agentConn) Run(ctx context.Context, key, name string, params map[string
 		return &res, nil
 	case !ferric.IsCode(err, ferric.CodeNotFound):
 		return nil, err
+	case driver.Follows(a.flow.Op, name): // it is not begun anew behind everybody's back
+		return nil, forgotten(name, known)
 	}
 	res, err = client.Do(ctx, cmd, false)
 	var failed *agentapi.CommandFailed // at once: the result says so

@@ -82,6 +82,12 @@ func (a *agent) live() {
 			return
 		}
 	}
+	a.m.mu.Lock()
+	mute := a.m.mute
+	a.m.mu.Unlock()
+	if mute {
+		return
+	}
 	var found1 rpc.LookupReply
 	if !a.insist(func() error { return a.m.site.b.call(rpc.Lookup, ref(a.m.id), &found1) }) {
 		return
@@ -149,7 +155,10 @@ func (a *agent) routes() http.Handler {
 		a.m.mu.Lock()
 		deny := a.m.deny
 		a.m.mu.Unlock()
-		if deny {
+		a.mu.Lock()
+		stranger := a.token == agentapi.MaskedToken // it does not listen before it has a token
+		a.mu.Unlock()
+		if deny || stranger {
 			panic(http.ErrAbortHandler) // the connection breaks
 		}
 		a.mu.Lock()
@@ -242,6 +251,13 @@ func (a *agent) finish(what string, res *agentapi.CommandResult) {
 	a.m.mu.Lock()
 	p := a.m.plans[what]
 	a.m.mu.Unlock()
+	a.m.mu.Lock()
+	doomed := a.m.doomed == what
+	a.m.mu.Unlock()
+	if doomed {
+		<-a.ctx.Done()
+		return
+	}
 	if p.gate != nil {
 		select {
 		case <-p.gate:
@@ -291,6 +307,14 @@ func (m *machine) begin(what string, params map[string]any) {
 	defer m.mu.Unlock()
 	m.began[what]++
 	m.seen[what] = params
+	m.doomed = ""
+	if m.dying == what {
+		m.doomed = what
+		if !m.mortal {
+			m.dying = ""
+		}
+		m.cuts.Go(m.blackout)
+	}
 	switch what {
 	case agentapi.CmdFinalizeRescue:
 		m.notes = append(m.notes, "rescued")

@@ -46,6 +46,9 @@ func (c *Conductor) planClean(ctx context.Context, t *driver.Task, a rpc.Provisi
 	if err := c.allowed(driver.CleanPhase, a.Steps); err != nil {
 		return nil, nil, err
 	}
+	if _, err := c.fastTrack(n); err != nil {
+		return nil, nil, err
+	}
 	if manual || c.automatedClean(n) {
 		kinds := []ferric.InterfaceKind{ferric.KindPower, ferric.KindNetwork}
 		outOfBand := manual && request{phase: driver.CleanPhase, steps: a.Steps}.outOfBand(driverSteps(t.Set, t.Machine, driver.CleanPhase))
@@ -79,12 +82,13 @@ func (c *Conductor) cleanProgram() *program { return c.cleaning("clean", nil) }
 func (c *Conductor) cleaning(kind string, before map[string]stepCode) *program {
 	own := map[string]stepCode{
 		"begin_cleaning":      c.beginCleaning,
-		"boot_ramdisk":        c.bootRamdisk(driver.ForCleaning, c.CleanCallbackTimeout, nil),
+		"boot_ramdisk":        c.orStay(driver.ForCleaning, c.bootRamdisk(driver.ForCleaning, c.CleanCallbackTimeout, nil)),
 		"collect_clean_steps": c.collectCleanSteps,
 		"end_cleaning":        c.endCleaning,
 		"collect_logs":        c.collectLogs,
 		"keep_logs":           c.collectLogs,
 		"tear_down_cleaning":  c.tearDownCleaning,
+		stepRestart:           c.bootRamdisk(driver.ForCleaning, c.CleanCallbackTimeout, nil),
 	}
 	for name, code := range before {
 		own[name] = code
@@ -195,6 +199,9 @@ func (c *Conductor) endCleaning(ctx context.Context, t *driver.Task) (flow.Outco
 	}
 	if p.DisableRamdisk || !t.Set.Deploy().UsesRamdisk(t.Machine) {
 		return flow.Done(nil), nil
+	}
+	if stayed, err := c.stay(ctx, t, driver.ForCleaning); stayed || err != nil {
+		return flow.Done(stayedIn), err
 	}
 	if err := c.powerOff(ctx, t); err != nil {
 		return flow.Outcome{}, err

@@ -35,6 +35,7 @@ type Config struct {
 	ServiceCallbackTimeout time.Duration
 	BootRetryTimeout       time.Duration // how long a machine may take to boot the ramdisk before it is started again; 0: as long as it likes
 	AgentTimeout           time.Duration // how long a known agent may be out of reach during a command
+	AgentRestarts          int           // how often in an operation a machine is started anew whose agent is gone in the middle of a step
 	AgentPoll              time.Duration // how often a running command is asked after
 	StuckInterval          time.Duration
 	StuckAfter             time.Duration
@@ -46,8 +47,10 @@ type Config struct {
 	LockWait              time.Duration // how long a call waits for a node that somebody else works on
 	MaxConcurrentDeploy   int           // 0: no limit
 	MaxConcurrentClean    int
-	PowerOffAfterFail     bool // power a machine off after a failed deploy
-	PowerOffInCleanFail   bool // the same for a failed cleaning that did not do so
+	FastTrack             bool          // machines stay in the ramdisk between inspection, cleaning and deploy; a node's driver_info/fast_track wins
+	FastTrackTimeout      time.Duration // age of the agent's last call after which it is not relied upon
+	PowerOffAfterFail     bool          // power a machine off after a failed deploy
+	PowerOffInCleanFail   bool          // the same for a failed cleaning that did not do so
 	PowerOffInServiceFail bool
 	MaxWaitStep           time.Duration // longest wait that a step may ask for
 

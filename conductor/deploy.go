@@ -48,6 +48,9 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 	if err := c.allowed(driver.DeployPhase, a.Steps); err != nil {
 		return nil, nil, err
 	}
+	if _, err := c.fastTrack(n); err != nil {
+		return nil, nil, err
+	}
 	templates, err := c.checkDeploySteps(ctx, t, a.Steps)
 	if err != nil {
 		return nil, nil, ferric.Errorf(ferric.ErrorCode(err), "Failed to validate deploy or power info for node %s. Error: %w", n.UUID, err)
@@ -99,12 +102,13 @@ func (c *Conductor) deployProgram() *program {
 		},
 		own: map[string]stepCode{
 			"prepare_deploy":          c.prepareDeploy,
-			"deploy":                  c.bootRamdisk(driver.ForProvisioning, c.DeployCallbackTimeout, nil),
+			"deploy":                  c.orStay(driver.ForProvisioning, c.bootRamdisk(driver.ForProvisioning, c.DeployCallbackTimeout, nil)),
 			"collect_deploy_steps":    c.collectDeploySteps,
 			"collect_logs":            c.collectLogs,
 			"power_off_after_failure": c.powerOffAfterFailure,
 			"clean_up_deploy":         c.cleanUpDeploy,
 			"keep_logs":               c.collectLogs,
+			stepRestart:               c.bootRamdisk(driver.ForProvisioning, c.DeployCallbackTimeout, nil),
 		}}
 }
 

@@ -27,6 +27,9 @@ func (c *Conductor) planInspect(ctx context.Context, t *driver.Task) (*flow.Oper
 			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, t.Node.UUID, err)
 		}
 	}
+	if _, err := c.fastTrack(t.Node); err != nil {
+		return nil, nil, err
+	}
 	op := &flow.Operation{Kind: "inspect", Lane: flow.Provision}
 	if inspect.InBand(t.Machine) {
 		op.Steps = []flow.Step{hidden("boot_ramdisk", flow.Safe), hidden("await_inventory", flow.Safe), hidden("process_inventory", flow.Safe)}
@@ -153,6 +156,12 @@ func (c *Conductor) inspectOutOfBand(ctx context.Context, t *driver.Task) (flow.
 
 // endInspection takes the machine out of the ramdisk, powered off unless it is to stay on.
 func (c *Conductor) endInspection(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	if out, ok, err := c.awaitCall(ctx, t); !ok || err != nil {
+		return out, err
+	}
+	if stayed, err := c.stay(ctx, t, driver.ForInspection); stayed || err != nil {
+		return flow.Done(stayedIn), err
+	}
 	if c.Inspection.PowerOff {
 		if err := c.powerOff(ctx, t); err != nil {
 			return flow.Outcome{}, err

@@ -8,6 +8,7 @@ import (
 
 	"ferric"
 	"ferric/agentapi"
+	"ferric/conductor"
 	"ferric/flow"
 	"ferric/rpc"
 	"ferric/state"
@@ -29,9 +30,10 @@ type killing struct {
 	begun map[string]int // agent commands and steps: how often they must be begun
 	want  []string       // what must happen to the machine, once each and in this order
 	args  func(*rpc.ProvisionArgs)
-	make  func(*bench) *machine // nil: a node in the state, whose machine is off
-	error string                // last_error in the end
-	least int                   // writes that there must be; 0: 15
+	make  func(*bench) *machine   // nil: a node in the state, whose machine is off
+	error string                  // last_error in the end
+	conf  func(*conductor.Config) // nil: as in every test
+	least int                     // writes that there must be; 0: 15
 	// then is asked for when the node is in the hold, "" for nothing.
 	then string
 	hold ferric.ProvisionState
@@ -42,6 +44,8 @@ func killings() map[string]killing {
 	return map[string]killing{
 		"deploy": {verb: "active", from: ferric.Available, end: ferric.Active, begun: map[string]int{"write_image": 1, "burn_in": 1, "image.install_bootloader": 1},
 			want: []string{"boots the ramdisk", "image written", "off", "boots the disk"}},
+		"clean, power cut": {verb: "provide", from: ferric.Manageable, end: ferric.Available, conf: restarts(1), make: dies("erase_devices_metadata"),
+			begun: map[string]int{"erase_devices_metadata": 2}, want: []string{"boots the ramdisk", "erased", "off", "boots the ramdisk", "erased", "off"}},
 		"clean":    {verb: "provide", from: ferric.Manageable, end: ferric.Available, begun: erased, want: []string{"boots the ramdisk", "erased", "off"}},
 		"undeploy": {verb: "deleted", from: ferric.Active, end: ferric.Available, begun: erased, want: []string{"boots the ramdisk", "erased", "off"}},
 		"inspect":  {verb: "inspect", from: ferric.Manageable, end: ferric.Manageable, want: []string{"boots the ramdisk", "off"}},
@@ -59,6 +63,19 @@ func killings() map[string]killing {
 			error: "By request, the service operation was aborted"},
 		"children": {verb: "service", from: ferric.Active, end: ferric.Active, args: asks(onChildren(vent(1)), onChildren(reserved("power_on", nil))),
 			make: parentOfOne, want: []string{"vent 1", "boots nothing"}},
+	}
+}
+
+func restarts(n int) func(*conductor.Config) {
+	return func(c *conductor.Config) { c.AgentRestarts = n }
+}
+
+// dies makes a machine that loses its power when an agent's command or step begins for the first time.
+func dies(what string) func(*bench) *machine {
+	return func(b *bench) *machine {
+		m := b.site.node("lab")
+		m.with(func(m *machine) { m.dying = what })
+		return m
 	}
 }
 
@@ -127,7 +144,10 @@ func killedAt(t *testing.T, k killing, d death, n int) bool {
 		m = b.site.node("lab", in(k.from))
 	}
 	first := &mortal{Store: b.store, left: n, after: d.after, last: m.called}
-	p := b.bootOn(first, "one")
+	if k.conf == nil {
+		k.conf = func(*conductor.Config) {}
+	}
+	p := b.bootOn(first, "one", k.conf)
 	if k.args == nil {
 		k.args = func(*rpc.ProvisionArgs) {}
 	}
@@ -146,7 +166,7 @@ func killedAt(t *testing.T, k killing, d death, n int) bool {
 	if d.heir != "one" {
 		bury(b, "one")
 	}
-	next := b.boot(d.heir)
+	next := b.boot(d.heir, k.conf)
 	node := b.until(m.id, "ended", func(n *ferric.Node) bool {
 		if k.then != "" && n.ProvisionState == k.hold && n.Reservation == "" {
 			_ = b.try(m.id, k.then)

@@ -31,10 +31,16 @@ type machine struct {
 	notes    []string
 	began    map[string]int // agent commands and steps whose work was begun, over all boots
 	plans    map[string]plan
-	deaf     bool   // the agent does not call
-	awaited  bool   // the agent calls only when the conductor waits for it, as one on a real machine does
-	deny     bool   // the agent does not answer
-	handing  func() // called when the agent gets the rescue password, before it answers; may be nil
+	deaf     bool           // the agent does not call
+	awaited  bool           // the agent calls only when the conductor waits for it, as one on a real machine does
+	mute     bool           // the agent sends its inventory and then does not call
+	dying    string         // the machine loses its power when this is begun, once
+	cuts     sync.WaitGroup // power cuts under way
+	mortal   bool           // ... and every time
+	doomed   string         // what the power cut under way is to hit: it does not end
+	lively   bool           // ... and comes back by itself, in the ramdisk
+	deny     bool           // the agent does not answer
+	handing  func()         // called when the agent gets the rescue password, before it answers; may be nil
 	child    *machine
 	closes   bool // the agent does not answer any more once it has the rescue password
 	occupied bool // the agent is at something else
@@ -169,6 +175,19 @@ func (m *machine) count(what string) int {
 		}
 	}
 	return n
+}
+
+// blackout cuts the machine's power, and lets it come back if that is wanted.
+func (m *machine) blackout() {
+	m.turning.Lock()
+	defer m.turning.Unlock()
+	m.turnOff()
+	m.mu.Lock()
+	lively := m.lively
+	m.mu.Unlock()
+	if lively {
+		m.turnOn()
+	}
 }
 
 // set brings the machine to a power state, at once.

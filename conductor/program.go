@@ -77,9 +77,16 @@ func (p *program) Func(op *flow.Operation, s *flow.Step) (flow.Func, error) {
 			if err == nil && out.IsDone() {
 				p.c.readBack(ctx, t, ferric.InterfaceKind(s.Interface))
 			}
-			return out, err
+			if err != nil {
+				return p.afterLoss(t, err)
+			}
+			return out, nil
 		}
-		return code(ctx, t)
+		out, err := code(ctx, t)
+		if err != nil {
+			return p.afterLoss(t, err)
+		}
+		return out, nil
 	}, nil
 }
 

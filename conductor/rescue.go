@@ -80,6 +80,7 @@ func (c *Conductor) rescueProgram() *program {
 			"leave_agent":     c.leaveAgent,
 			"collect_logs":    c.collectLogs,
 			"clean_up_rescue": c.cleanUpRescue,
+			stepRestart:       c.bootRamdisk(driver.ForRescue, c.RescueCallbackTimeout, nil),
 			"rescue": func(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
 				hash, err := passwordOf(t.Node)
 				if err != nil {

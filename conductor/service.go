@@ -75,6 +75,7 @@ func (c *Conductor) serviceProgram() *program {
 			"collect_logs":          c.collectLogs,
 			"keep_logs":             c.collectLogs,
 			"tear_down_service":     c.tearDownService,
+			stepRestart:             c.bootRamdisk(driver.ForServicing, c.ServiceCallbackTimeout, nil),
 		}}
 }
 

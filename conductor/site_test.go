@@ -37,6 +37,7 @@ func newSite(b *bench) *site {
 
 func (s *site) close() {
 	for _, m := range s.all() {
+		m.cuts.Wait()
 		m.set(ferric.PowerOff)
 	}
 }

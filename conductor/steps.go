@@ -70,7 +70,7 @@ func (c *Conductor) agentSteps(ctx context.Context, t *driver.Task, phase driver
 		return nil, out, false, err
 	}
 	for _, s := range found.Steps {
-		o := offer{Step: flow.Step{Interface: s.Interface, Name: s.Step, Priority: s.Priority, Args: s.Args, Repeat: flow.Safe, Source: agentSource},
+		o := offer{Step: flow.Step{Interface: s.Interface, Name: s.Step, Priority: s.Priority, Args: s.Args, Repeat: agentRepeat(s), Source: agentSource},
 			args: map[string]driver.Arg{}, ramdisk: true}
 		for name, arg := range s.ArgsInfo {
 			o.args[name] = driver.Arg{Description: arg.Description, Required: arg.Required}

@@ -80,6 +80,9 @@ type Agent interface {
 	// Run sends a command and returns how it stands. The id is derived from the operation, the step and key, so that calling Run
 	// again never runs it twice: it reports on the first. CodeUnavailable if the agent cannot be reached.
 	Run(ctx context.Context, key, name string, params map[string]any) (*agentapi.CommandResult, error)
+	// Gone says why the agent that was given commands cannot be there any more, "" if it may be: the machine is off, or another agent has
+	// looked its node up since. It may be repeated, and asks the BMC.
+	Gone(ctx context.Context) string
 	// Ask runs a short command and waits for its result.
 	Ask(ctx context.Context, name string, params map[string]any) (json.RawMessage, error)
 }

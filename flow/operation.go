@@ -27,7 +27,7 @@ const (
 	Succeeded Status = "succeeded" // ended well
 	Failing   Status = "failing"   // operation: a step failed, the clean-up steps are under way
 	Failed    Status = "failed"    // ended badly
-	Skipped   Status = "skipped"   // step: not run, because an earlier one failed
+	Skipped   Status = "skipped"   // step: not run, because an earlier one failed, or given up (see Operation.GivenUp)
 )
 
 // Ended reports whether the status is final.
@@ -110,6 +110,17 @@ func (o *Operation) Current() *Step {
 		return nil
 	}
 	return &o.Steps[o.Cursor]
+}
+
+// GivenUp counts the steps that were begun and given up so that others do them anew.
+func (o *Operation) GivenUp() int {
+	n := 0
+	for _, s := range o.Steps {
+		if s.Status == Skipped && s.Attempts > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // Supersede ends an unfinished operation at once, without its clean-up steps: something that clears up itself takes its place.

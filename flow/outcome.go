@@ -10,6 +10,7 @@ type Outcome struct {
 	waitFor string
 	what    string
 	poll    time.Duration
+	why     string
 }
 
 type outcomeKind int
@@ -18,6 +19,7 @@ const (
 	done outcomeKind = iota
 	wait
 	hold
+	again
 )
 
 // Done ends the step. The result is kept as JSON; nil is none.
@@ -37,6 +39,10 @@ func Wait(event, what string, poll time.Duration) Outcome {
 
 // Hold ends the step and lets the operation rest until the operator's unhold.
 func Hold() Outcome { return Outcome{kind: hold} }
+
+// Again gives the step up: what it did is undone, or was cut short, and it cannot be carried on. The steps, which do it anew, are put right behind it. It ends
+// as skipped, with why as its error.
+func Again(why string, steps ...Step) Outcome { return Outcome{kind: again, why: why, append: steps} }
 
 // IsDone reports whether the outcome ends the step.
 func (o Outcome) IsDone() bool { return o.kind == done }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -320,10 +321,10 @@ func killedAt(t *testing.T, n int, after bool) bool {
 			return t.Wait("", "a moment", 10*time.Millisecond, time.Minute)
 		}
 		return flow.Done(nil).Then(step("added", flow.Safe)), nil
-	}}
+	}, "lost": loses(b)}
 	k := &killer{Ledger: b.store, left: n, after: after, died: make(chan struct{})}
 	r, stop := b.run(k, steps)
-	op, err := r.Begin(t.Context(), b.node, plan(step("safe", flow.Safe), step("waits", flow.Check), step("never", flow.Never),
+	op, err := r.Begin(t.Context(), b.node, plan(step("safe", flow.Safe), step("waits", flow.Check), step("lost", flow.Safe), step("never", flow.Never),
 		step("last", flow.Safe), cleanUp("x")))
 	if err != nil {
 		t.Fatal(err)
@@ -356,10 +357,51 @@ func killedAt(t *testing.T, n int, after bool) bool {
 		}
 		return true
 	}
-	if diff := cmp.Diff([]string{"safe", "waits", "added", "never", "last"}, b.world.effects()); diff != "" {
+	if diff := cmp.Diff([]string{"safe", "waits", "added", "restart", "lost", "never", "last"}, b.world.effects()); diff != "" {
 		t.Errorf("effects (-want +have):\n%s", diff)
 	}
+	if op.GivenUp() != 1 {
+		t.Errorf("%d steps were given up, want 1", op.GivenUp())
+	}
 	return true
+}
+
+// loses is a step that is given up once, and done anew behind another one.
+func loses(b *bench) flow.Func {
+	return func(_ context.Context, t *flow.Task) (flow.Outcome, error) {
+		if t.Op.GivenUp() == 0 {
+			return flow.Again("the power was cut", step("restart", flow.Safe), step("lost", flow.Safe)), nil
+		}
+		b.world.effect("lost")
+		return flow.Done(nil), nil
+	}
+}
+
+// TestGivenUpStepIsSeen keeps a step that was given up in the plan, with the reason, and tells of it in the history.
+func TestGivenUpStepIsSeen(t *testing.T) {
+	b := newBench(t)
+	r, _ := b.run(b.store, map[string]flow.Func{"lost": loses(b)})
+	op, err := r.Begin(t.Context(), b.node, plan(step("lost", flow.Safe), step("last", flow.Safe)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	op = b.await(op.ID)
+	var have []string
+	for _, s := range op.Steps {
+		have = append(have, fmt.Sprintf("%d %s %s %s", s.Seq, s.Name, s.Status, s.Error))
+	}
+	if diff := cmp.Diff([]string{"0 lost skipped the power was cut", "1 restart succeeded ", "2 lost succeeded ", "3 last succeeded "}, have); diff != "" {
+		t.Errorf("steps (-want +have):\n%s", diff)
+	}
+	history, err := b.store.History(t.Context(), b.node, ferric.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(history, func(e *ferric.HistoryEntry) bool {
+		return strings.Contains(e.Event, "lost of the test was given up") && strings.Contains(e.Event, "the power was cut") && e.Severity == ferric.SeverityError
+	}) {
+		t.Errorf("the history does not tell: %v", history)
+	}
 }
 
 // TestFailureAtEachStep fails every step in turn: the rest is skipped, all is cleaned up, and the reason is the first one.

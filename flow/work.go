@@ -111,6 +111,8 @@ func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Ope
 		return false, r.wait(ctx, lease, program, op, s, out)
 	case hold:
 		return false, r.rest(ctx, lease, program, op, s)
+	case again:
+		return true, r.giveUp(ctx, lease, op, s, out)
 	}
 	return true, r.done(ctx, lease, program, op, s, out)
 }
@@ -150,6 +152,23 @@ func (r *Runner) done(ctx context.Context, lease Lease, program Program, op *Ope
 		return fmt.Errorf("write the end of step %s.%s: %w", s.Interface, s.Name, err)
 	}
 	r.observe(op, s)
+	return nil
+}
+
+// giveUp ends a step that others do anew.
+func (r *Runner) giveUp(ctx context.Context, lease Lease, op *Operation, s *Step, out Outcome) error {
+	s.Status, s.Error, s.EndedAt = Skipped, out.why, r.now()
+	entry := r.entry(op, s, ferric.SeverityError, fmt.Sprintf("Step %s.%s of the %s was given up after %s and is begun anew: %s",
+		s.Interface, s.Name, op.Kind, s.EndedAt.Sub(s.StartedAt).Round(time.Millisecond), out.why))
+	at := op.Cursor
+	op.insert(at+1, out.append)
+	op.Cursor++
+	op.clearWait()
+	op.UpdatedAt = r.now()
+	if _, err := r.ledger.Checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, nil); err != nil {
+		return fmt.Errorf("give up step %s.%s: %w", s.Interface, s.Name, err)
+	}
+	r.observe(op, &op.Steps[at])
 	return nil
 }
 

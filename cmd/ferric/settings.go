@@ -44,6 +44,7 @@ func conductorConfig(cfg *config.Config) conductor.Config {
 		PowerTimeout: c.PowerStateChangeTimeout, SoftPowerTimeout: c.SoftPowerOffTimeout,
 		DeployCallbackTimeout: c.DeployCallbackTimeout, CleanCallbackTimeout: c.CleanCallbackTimeout,
 		InspectCallbackTimeout: c.InspectWaitTimeout, BootRetryTimeout: d.BootRetryTimeout, AgentTimeout: agentLost, AgentPoll: agentPoll,
+		AgentRestarts: d.AgentRestarts, FastTrack: d.FastTrack, FastTrackTimeout: d.FastTrackTimeout,
 		AgentRequestTimeout: cfg.Agent.CommandTimeout, StuckInterval: c.CheckProvisionStateInterval, ConsoleInterval: consoleInterval, StuckAfter: c.StuckAfter,
 		CleanInMaintenance: c.AllowProvisioningInMaint, DeleteAvailable: c.AllowDeletingAvailableNodes,
 		LockWait: time.Duration(c.NodeLockedRetryAttempts) * c.NodeLockedRetryInterval, LogsKeep: cfg.Agent.DeployLogsKeep,
