@@ -397,7 +397,7 @@ func TestGivenUpStepIsSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.ContainsFunc(history, func(e *ferric.HistoryEntry) bool {
+	if !slices.ContainsFunc(history, func(e ferric.HistoryEntry) bool {
 		return strings.Contains(e.Event, "lost of the test was given up") && strings.Contains(e.Event, "the power was cut") && e.Severity == ferric.SeverityError
 	}) {
 		t.Errorf("the history does not tell: %v", history)
