@@ -28,6 +28,10 @@ const (
 	CodeInternal      Code = "internal"       // 500: a defect in Ferric
 )
 
+// ErrOutage is in the chain of an error that says nothing about what was asked: what Ferric itself stands on, its database, gave no answer. Whether
+// it was carried out is not known. The same can be asked again, and work in the ledger goes on once the answer comes.
+var ErrOutage = errors.New("outage")
+
 // Error is an error with a code for machines and a message for people. The message says what failed and, for
 // CodeInvalid, names the field and the fix. It must never contain a secret.
 type Error struct {

@@ -60,7 +60,7 @@ type Ledger interface {
 	// Checkpoint writes the operation's row, all of its steps that differ from what is stored (new ones included), the
 	// history entries, and changes the node, in one transaction. When op waits and more signals have arrived than
 	// op.Signals says, or an abort is wanted and op does not say AbortLater, it is stored as due at once. It never writes the abort reason; on success op.Signals and op.Abort are
-	// what is stored.
+	// what is stored. A checkpoint with the Mark of the one before it has been written already: nothing is done, and that is success.
 	Checkpoint(ctx context.Context, l Lease, op *Operation, history []ferric.HistoryEntry, mutate Mutate) (*ferric.Node, error)
 	// UpdateNode changes a node under a lease, outside of any operation.
 	UpdateNode(ctx context.Context, l Lease, mutate Mutate) (*ferric.Node, error)

@@ -66,6 +66,8 @@ type Operation struct {
 	Steps     []Step    `json:"steps"`               // in the order in which they run
 	Conductor string    `json:"conductor,omitempty"` // host name of the conductor that worked on it last
 	Takeovers int       `json:"takeovers,omitempty"` // how often it was carried on after an interruption
+	// Mark names the write of a checkpoint, so that one whose answer was lost can be asked for again (see Ledger.Checkpoint). It is not read back.
+	Mark string `json:"-"`
 }
 
 // Step is one row of a plan.

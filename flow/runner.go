@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ferric"
@@ -44,6 +45,7 @@ type Runner struct {
 	workers sync.WaitGroup
 	base    context.Context // of all workers
 	stop    context.CancelFunc
+	marks   atomic.Int64 // of checkpoints
 }
 
 // holding is a lease that this runner has, and how to stop whoever relies on it.
@@ -212,7 +214,7 @@ func (r *Runner) spawn(lease Lease, operationID string) {
 	go func() {
 		defer r.unreserve()
 		defer r.letGo(lease)
-		op, err := r.ledger.Operation(ctx, operationID)
+		op, err := r.load(ctx, lease.NodeUUID, operationID)
 		if err == nil {
 			err = r.work(ctx, lease, op)
 		}
@@ -331,7 +333,7 @@ func (r *Runner) Begin(ctx context.Context, nodeUUID string, plan func(ctx conte
 		for i := range op.Steps {
 			op.Steps[i].Seq, op.Steps[i].Status = i, Pending
 		}
-		_, err = r.ledger.Start(held, lease, op, mutate)
+		err = r.start(held, lease, op, mutate)
 	}
 	if err != nil {
 		r.letGo(lease)

@@ -64,7 +64,7 @@ func (t *Task) Update(ctx context.Context, m Mutate) error { return t.write(ctx,
 func (t *Task) write(ctx context.Context, m Mutate) error {
 	// Signals that come while the step is running must still be seen when it begins to wait.
 	seen := t.Op.Signals
-	n, err := t.runner.ledger.Checkpoint(ctx, t.lease, t.Op, nil, m)
+	n, err := t.runner.checkpoint(ctx, t.lease, t.Op, nil, m)
 	t.Op.Signals = seen
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Ope
 	if !waited { // a look at how a wait stands shows nothing on the node: most often the wait just goes on
 		view = program.View(Begins, op)
 	}
-	node, err := r.ledger.Checkpoint(ctx, lease, op, nil, view)
+	node, err := r.checkpoint(ctx, lease, op, nil, view)
 	if err != nil {
 		return false, fmt.Errorf("write the beginning of step %s.%s: %w", s.Interface, s.Name, err)
 	}
@@ -95,7 +95,7 @@ func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Ope
 	fn, err := program.Func(op, s)
 	var out Outcome
 	if err == nil {
-		out, err = r.call(ctx, fn, t)
+		out, err = r.try(ctx, fn, t)
 	}
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx) // stopping, or the lease is lost: whoever comes next carries on
@@ -148,7 +148,7 @@ func (r *Runner) done(ctx context.Context, lease Lease, program Program, op *Ope
 	op.Cursor++
 	op.clearWait()
 	op.UpdatedAt = r.now()
-	if _, err := r.ledger.Checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, nil); err != nil {
+	if _, err := r.checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, nil); err != nil {
 		return fmt.Errorf("write the end of step %s.%s: %w", s.Interface, s.Name, err)
 	}
 	r.observe(op, s)
@@ -184,7 +184,7 @@ func (r *Runner) wait(ctx context.Context, lease Lease, program Program, op *Ope
 		op.Status = Waiting
 	}
 	op.UpdatedAt = now
-	if _, err := r.ledger.Checkpoint(ctx, lease, op, nil, program.View(Waits, op)); err != nil {
+	if _, err := r.checkpoint(ctx, lease, op, nil, program.View(Waits, op)); err != nil {
 		return fmt.Errorf("write the wait of step %s.%s: %w", s.Interface, s.Name, err)
 	}
 	return nil
@@ -197,7 +197,7 @@ func (r *Runner) rest(ctx context.Context, lease Lease, program Program, op *Ope
 	op.clearWait()
 	op.Status, op.WaitFor, op.WaitWhat, op.WaitSince = Held, EventUnhold, "the operator's unhold", r.now()
 	op.UpdatedAt = r.now()
-	if _, err := r.ledger.Checkpoint(ctx, lease, op, nil, program.View(Holds, op)); err != nil {
+	if _, err := r.checkpoint(ctx, lease, op, nil, program.View(Holds, op)); err != nil {
 		return fmt.Errorf("write the hold of step %s.%s: %w", s.Interface, s.Name, err)
 	}
 	return nil
@@ -234,7 +234,7 @@ func (r *Runner) fail(ctx context.Context, lease Lease, program Program, op *Ope
 	if program == nil {
 		op.Status, op.EndedAt = Failed, r.now()
 	}
-	if _, err := r.ledger.Checkpoint(ctx, lease, op, history, view); err != nil {
+	if _, err := r.checkpoint(ctx, lease, op, history, view); err != nil {
 		return fmt.Errorf("write a failure (%s): %w", text, err)
 	}
 	return nil
@@ -256,7 +256,7 @@ func (r *Runner) end(ctx context.Context, lease Lease, program Program, op *Oper
 	op.UpdatedAt, op.EndedAt = now, now
 	entry := r.entry(op, nil, severity, text)
 	entry.Duration = now.Sub(op.CreatedAt)
-	if _, err := r.ledger.Checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, program.View(moment, op)); err != nil {
+	if _, err := r.checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, program.View(moment, op)); err != nil {
 		return fmt.Errorf("write the end of the %s: %w", op.Kind, err)
 	}
 	return nil

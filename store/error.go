@@ -31,8 +31,21 @@ func (s *Store) coded(ctx context.Context, what string, err error) error {
 	if end := ctx.Err(); end != nil && !errors.Is(err, end) {
 		err = fmt.Errorf("%w: %w", end, err)
 	}
-	return ferric.Errorf(errorCode(err), "%s: %w", what, err)
+	code := errorCode(err)
+	switch code {
+	case ferric.CodeUnavailable, ferric.CodeTimeout, ferric.CodeNoSpace:
+		err = outage{err}
+	}
+	return ferric.Errorf(code, "%s: %w", what, err)
 }
+
+// outage marks an error as ferric.ErrOutage.
+type outage struct{ error }
+
+func (o outage) Unwrap() error { return o.error }
+
+// Is implements the interface that errors.Is looks for.
+func (o outage) Is(target error) bool { return target == ferric.ErrOutage }
 
 func errorCode(err error) ferric.Code {
 	var pg *pgconn.PgError
@@ -43,13 +56,14 @@ func errorCode(err error) ferric.Code {
 	case errors.Is(err, context.DeadlineExceeded):
 		return ferric.CodeTimeout
 	case errors.Is(err, context.Canceled), errors.Is(err, sql.ErrConnDone), errors.Is(err, driver.ErrBadConn),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, sql.ErrTxDone), pgconn.SafeToRetry(err): // the latter: the connection broke before
 		return ferric.CodeUnavailable
 	case errors.As(err, &pg):
 		switch {
 		case pg.Code == "53100":
 			return ferric.CodeNoSpace
-		case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"),
+		case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"), strings.HasPrefix(pg.Code, "58"),
 			strings.HasPrefix(pg.Code, "40"), strings.HasPrefix(pg.Code, "25"), strings.HasPrefix(pg.Code, "28"), pg.Code == "3D000":
 			return ferric.CodeUnavailable
 		}

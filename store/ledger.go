@@ -72,8 +72,13 @@ func (s *Store) Checkpoint(ctx context.Context, l flow.Lease, op *flow.Operation
 		if err != nil {
 			return err
 		}
-		if o, err = t.checkpoint(ctx, row.UUID, op); err != nil {
+		var written bool
+		if o, written, err = t.checkpoint(ctx, row.UUID, op); err != nil {
 			return err
+		}
+		if written {
+			n = row.seen(t.now)
+			return nil
 		}
 		if n, err = t.change(ctx, row, mutate); err != nil {
 			return err
@@ -89,19 +94,22 @@ func (s *Store) Checkpoint(ctx context.Context, l flow.Lease, op *flow.Operation
 	return n, nil
 }
 
-// checkpoint writes an operation and its steps over what is stored.
-func (t *tx) checkpoint(ctx context.Context, nodeUUID string, op *flow.Operation) (*operationRow, error) {
+// checkpoint writes an operation and its steps over what is stored, unless that has been written already.
+func (t *tx) checkpoint(ctx context.Context, nodeUUID string, op *flow.Operation) (o *operationRow, written bool, err error) {
 	stored, err := operationTable.one(ctx, t.s, t, "WHERE id = $1 AND node_uuid = $2"+t.forUpdate(), clean(op.ID), nodeUUID)
 	if missing(err) {
-		return nil, operationNotFound(op.ID)
+		return nil, false, operationNotFound(op.ID)
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	if op.Mark != "" && stored.mark == op.Mark {
+		return stored, true, nil
 	}
 	if stored.Status.Ended() && !op.Status.Ended() {
-		return nil, ferric.Errorf(ferric.CodeConflict, "Operation %s has ended already (%s).", op.ID, stored.Status)
+		return nil, false, ferric.Errorf(ferric.CodeConflict, "Operation %s has ended already (%s).", op.ID, stored.Status)
 	}
-	o := &operationRow{Operation: *op, marks: stored.marks}
+	o = &operationRow{Operation: *op, marks: stored.marks, mark: op.Mark}
 	o.NodeUUID, o.Lane, o.CreatedAt, o.Signals = stored.NodeUUID, stored.Lane, stored.CreatedAt, stored.Signals
 	if o.Abort == "" {
 		o.Abort = stored.Abort
@@ -117,16 +125,16 @@ func (t *tx) checkpoint(ctx context.Context, nodeUUID string, op *flow.Operation
 	o.settle(t.now)
 	before, err := operationTable.values(stored)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	after, err := operationTable.values(o)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := operationTable.update(ctx, t.s, t, o.ID, after, differing(before, after), key{"id", o.ID}); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return o, writeSteps(ctx, t, &o.Operation)
+	return o, false, writeSteps(ctx, t, &o.Operation)
 }
 
 // UpdateNode implements flow.Ledger.

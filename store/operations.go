@@ -15,6 +15,7 @@ type operationRow struct {
 	flow.Operation
 	dueAt int64            // microseconds; never for what waits for an event alone
 	marks map[string]int64 // per event, the value of Signals when it came last
+	mark  string           // of the last checkpoint
 }
 
 const never = math.MaxInt64
@@ -47,6 +48,7 @@ var operationTable = table[operationRow]{
 		text("conductor", func(o *operationRow) *string { return &o.Conductor }),
 		number("takeovers", func(o *operationRow) *int { return &o.Takeovers }),
 		raw("params", func(o *operationRow) *json.RawMessage { return &o.Params }),
+		text("mark", func(o *operationRow) *string { return &o.mark }),
 	},
 }
 
