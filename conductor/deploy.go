@@ -61,7 +61,7 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 	if len(a.ConfigDrive) > 0 && string(a.ConfigDrive) != "null" {
 		drive, err := c.ConfigDrives.Build(ctx, n, a.ConfigDrive)
 		if err != nil {
-			return nil, nil, ferric.Errorf(ferric.ErrorCode(err), "configdrive: %w", err)
+			return nil, nil, err
 		}
 		if err := c.Store.SetConfigDrive(ctx, n.UUID, drive); err != nil {
 			return nil, nil, err

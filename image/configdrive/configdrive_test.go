@@ -301,7 +301,9 @@ func TestDecode(t *testing.T) {
 		"not base64":       {"###", nil, "base64"},
 		"empty":            {"", nil, "neither"},
 		"text":             {base([]byte("hello")), nil, "neither"},
-		"gzip of text":     {base(zip(t, []byte("hello"))), nil, "neither"},
+		"gzip of another":  {base(zip(t, []byte("hello"))), []byte("hello"), ""},
+		"gzip of nothing":  {base(zip(t, nil)), nil, "empty"},
+		"gzip of ISO cut":  {base(zip(t, drive[:len(drive)-1])), nil, "are there"},
 		"gzip cut off":     {base(zip(t, drive)[:200]), nil, "gzip data is damaged"},
 		"gzip damaged":     {base([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}), nil, "gzip data is damaged"},
 		"ISO cut off":      {base(drive[:len(drive)-1]), nil, "are there"},
@@ -372,8 +374,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add("H4sIAAAAAAAA/w==")
 	f.Fuzz(func(t *testing.T, value string) {
 		got, err := configdrive.Decode(value)
-		if err == nil {
-			err = configdrive.Check(got)
+		if err == nil && (len(got) == 0 || len(got) > configdrive.MaxSize) {
+			t.Fatalf("%d bytes", len(got))
 		}
 		if err != nil && !ferric.IsCode(err, ferric.CodeCorrupt) {
 			t.Fatal(err)

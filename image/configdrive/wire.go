@@ -33,8 +33,9 @@ func Encode(drive []byte) (string, error) {
 	return base64.StdEncoding.EncodeToString(b.Bytes()), nil
 }
 
-// Decode returns the image in a wire form: base64, line ends allowed, of the image or of its gzip. It is
-// checked; what is damaged, too large or no file system fails with CodeCorrupt.
+// Decode returns the image in a wire form: base64, line ends allowed, of the image or of its gzip. What is damaged, empty or too large fails
+// with CodeCorrupt. An image in gzip, which agents write as it is, may be any file system; one that is not packed must be one that Check knows,
+// because otherwise nothing tells it from a mistake.
 func Decode(value string) ([]byte, error) {
 	if len(value) > maxWire {
 		return nil, ferric.Errorf(ferric.CodeCorrupt, "configdrive: %d characters are too many, the limit is %d", len(value), maxWire)
@@ -54,19 +55,20 @@ func Decode(value string) ([]byte, error) {
 
 // unpack decompresses if need be and checks.
 func unpack(b []byte) ([]byte, error) {
-	if bytes.HasPrefix(b, []byte{0x1f, 0x8b}) {
-		r, err := gzip.NewReader(bytes.NewReader(b))
-		if err == nil {
-			b, err = io.ReadAll(io.LimitReader(r, MaxSize+1))
-		}
-		if err != nil {
-			return nil, ferric.Errorf(ferric.CodeCorrupt, "configdrive: its gzip data is damaged: %w", err)
-		}
+	if !bytes.HasPrefix(b, []byte{0x1f, 0x8b}) {
+		return b, Check(b)
 	}
-	if err := Check(b); err != nil {
-		return nil, err
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err == nil {
+		b, err = io.ReadAll(io.LimitReader(r, MaxSize+1))
 	}
-	return b, nil
+	if err != nil {
+		return nil, ferric.Errorf(ferric.CodeCorrupt, "configdrive: its gzip data is damaged: %w", err)
+	}
+	if len(b) == 0 {
+		return nil, ferric.Errorf(ferric.CodeCorrupt, "configdrive: it is empty")
+	}
+	return b, whole(b)
 }
 
 // Resolve returns the image of a node's configdrive value: the wire form, or the URL of the wire form or of the
@@ -93,17 +95,27 @@ func Resolve(ctx context.Context, value string, options image.Options) ([]byte, 
 
 // Check refuses, with CodeCorrupt, what is neither an ISO 9660 nor a FAT file system, or is cut off or too large.
 func Check(b []byte) error {
+	if _, known := size(b); !known && len(b) <= MaxSize {
+		return ferric.Errorf(ferric.CodeCorrupt, "configdrive: it is neither gzip nor an ISO 9660 or FAT file system")
+	}
+	return whole(b)
+}
+
+// size is what the file system says of its size, if it is one of those that are known.
+func size(b []byte) (n int64, known bool) {
+	n, err := isoSize(b)
+	if err != nil {
+		n, err = fatSize(b)
+	}
+	return n, err == nil
+}
+
+// whole refuses what is too large, or a file system that is cut off.
+func whole(b []byte) error {
 	if len(b) > MaxSize {
 		return ferric.Errorf(ferric.CodeCorrupt, "configdrive: it is larger than %d MiB", MaxSize>>20)
 	}
-	need, err := isoSize(b)
-	if err != nil {
-		need, err = fatSize(b)
-	}
-	if err != nil {
-		return ferric.Errorf(ferric.CodeCorrupt, "configdrive: it is neither an ISO 9660 nor a FAT file system")
-	}
-	if need > int64(len(b)) {
+	if need, known := size(b); known && need > int64(len(b)) {
 		return ferric.Errorf(ferric.CodeCorrupt, "configdrive: the file system has %d bytes, but only %d are there", need, len(b))
 	}
 	return nil
