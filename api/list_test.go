@@ -62,6 +62,7 @@ func TestNodeFilters(t *testing.T) {
 		"description_contains=%25":          "",
 		"shard=s1":                          "rich",
 		"shard=s1,S2":                       "broken rich",
+		"shard=":                            "",
 		"sharded=true":                      "broken rich",
 		"sharded=false":                     "plain",
 		"chassis_uuid=" + chassis:           "rich",

@@ -144,8 +144,8 @@ func (a *API) nodeList(rq *request, detail bool) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"driver", "resource_class", "owner", "lessee", "project", "instance_name"} {
-		if rq.args.has(name) && rq.args.str(name) == "" {
+	for _, name := range []string{"driver", "resource_class", "owner", "lessee", "project", "instance_name", "shard"} {
+		if rq.args.has(name) && rq.args.str(name) == "" && len(rq.args.list(name)) == 0 {
 			return a.nodes.list(rq, rq.listPath(), nil, page, s), nil // it asks for an empty text, which is never kept
 		}
 	}

@@ -19,7 +19,7 @@ func (a *API) validateNode(rq *request) (any, error) {
 		}
 	}
 	if ident == "" {
-		return nil, invalid("Missing mandatory parameter: node")
+		return nil, ferric.Errorf(ferric.CodeNotFound, "Node None could not be found. Name one with node=.")
 	}
 	if rq.version < 5 && !isUUID(ident) {
 		return nil, notAcceptable()

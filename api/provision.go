@@ -242,8 +242,8 @@ func configDrive(rq *request, v verb) ([]byte, error) {
 					return nil, invalid("Invalid configdrive format: user_data must be an object, a list or a string")
 				}
 			default:
-				return nil, invalid("Invalid configdrive format: %s is not known; use meta_data, network_data, user_data and vendor_data",
-					repr(clip(k)))
+				return nil, invalid("Invalid configdrive format: Additional properties are not allowed (%s was unexpected); use meta_data, network_data, "+
+					"user_data and vendor_data", repr(clip(k)))
 			}
 		}
 		if rq.version < 56 {

@@ -64,7 +64,7 @@ func TestProvision(t *testing.T) {
 		"drive for rebuild early": {"1.34", ferric.Active, m{"target": "rebuild", "configdrive": "http://h"}, 400, "only supported when setting provision state to active", nil},
 		"drive object early":      {"1.55", ferric.Available, m{"target": "active", "configdrive": m{"meta_data": m{}}}, 400, "starting with API version 1.56", nil},
 		"drive vendor early":      {"1.58", ferric.Available, m{"target": "active", "configdrive": m{"vendor_data": m{}}}, 400, "starting with API version 1.59", nil},
-		"drive, unknown part":     {"1.115", ferric.Available, m{"target": "active", "configdrive": m{"x": 1}}, 400, "Invalid configdrive format", nil},
+		"drive, unknown part":     {"1.115", ferric.Available, m{"target": "active", "configdrive": m{"x": 1}}, 400, "Invalid configdrive format: Additional properties are not allowed ('x' was unexpected)", nil},
 		"drive, wrong part":       {"1.115", ferric.Available, m{"target": "active", "configdrive": m{"meta_data": 1}}, 400, "meta_data must be an object", nil},
 		"drive, garbage":          {"1.115", ferric.Available, m{"target": "active", "configdrive": "{not JSON}"}, 400, "it is neither a JSON, nor a URL, nor a base64 string", nil},
 		"drive, number":           {"1.115", ferric.Available, m{"target": "active", "configdrive": 5}, 400, "configdrive", nil},
