@@ -75,6 +75,17 @@ func TestReport(t *testing.T) {
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Error(d)
 	}
+	b.Reset()
+	r = &report{listed: list, rows: true}
+	if r.add("one", request{method: "GET", path: "/v1/a", version: 5}, "status: Ironic 500, Ferric 200"); r.print(&b, true) {
+		t.Error("a row that nothing matches was no failure")
+	}
+	if b.Reset(); !r.print(&b, false) {
+		t.Error("a part of the conversations need not match every row")
+	}
+	if want := "differences.md:5: 2 times\n    one: GET 1.5 /v1/b\n        status: Ironic 500, Ferric 200\n    one: GET 1.5 /v1/a\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("%q is not in:\n%s", want, &b)
+	}
 	if err := os.WriteFile(file, []byte("| `a` | `b` | |\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ type kind struct {
 	object     string // UUID of the world's object
 	make       m      // a body that makes the world's object, without its uuid
 	fresh      m      // the same for another one
+	off        bool   // objects change only while their node is off
 }
 
 // kinds are the resources of which generated conversations know how to make objects, by the name in package api, in the order in
@@ -41,17 +42,17 @@ func kinds() []struct {
 		name string
 		kind
 	}{
-		{"chassis", kind{"chassis", chassisID, m{"description": "a rack"}, m{}}},
-		{"node", kind{"nodes", nodeID, m{"driver": "fake-hardware", "name": "alpha", "resource_class": "baremetal"}, m{"driver": "fake-hardware"}}},
+		{"chassis", kind{"chassis", chassisID, m{"description": "a rack"}, m{}, false}},
+		{"node", kind{"nodes", nodeID, m{"driver": "fake-hardware", "name": "alpha", "resource_class": "baremetal"}, m{"driver": "fake-hardware"}, false}},
 		{"portgroup", kind{"portgroups", groupID, m{"node_uuid": nodeID, "name": "bond", "address": "52:54:00:00:01:01"},
-			m{"node_uuid": nodeID, "address": "52:54:00:00:01:02"}}},
-		{"port", kind{"ports", portID, m{"node_uuid": nodeID, "address": "52:54:00:00:00:01"}, m{"node_uuid": nodeID, "address": "52:54:00:00:00:02"}}},
+			m{"node_uuid": nodeID, "address": "52:54:00:00:01:02"}, false}},
+		{"port", kind{"ports", portID, m{"node_uuid": nodeID, "address": "52:54:00:00:00:01"}, m{"node_uuid": nodeID, "address": "52:54:00:00:00:02"}, false}},
 		{"volume connector", kind{"volume/connectors", connID, m{"node_uuid": nodeID, "type": "iqn", "connector_id": "iqn.2026-11.org:one"},
-			m{"node_uuid": nodeID, "type": "iqn", "connector_id": "iqn.2026-11.org:two"}}},
+			m{"node_uuid": nodeID, "type": "iqn", "connector_id": "iqn.2026-11.org:two"}, true}},
 		{"volume target", kind{"volume/targets", targetID, m{"node_uuid": nodeID, "volume_type": "iscsi", "boot_index": 0, "volume_id": "v0"},
-			m{"node_uuid": nodeID, "volume_type": "iscsi", "boot_index": 7, "volume_id": "v7"}}},
-		{"deploy_template", kind{"deploy_templates", templID, m{"name": "CUSTOM_ONE", "steps": []any{step()}}, m{"name": "CUSTOM_TWO", "steps": []any{step()}}}},
-		{"allocation", kind{"allocations", allocID, m{"name": "first", "resource_class": "nothing"}, m{"name": "second", "resource_class": "nothing"}}},
+			m{"node_uuid": nodeID, "volume_type": "iscsi", "boot_index": 7, "volume_id": "v7"}, true}},
+		{"deploy_template", kind{"deploy_templates", templID, m{"name": "CUSTOM_ONE", "steps": []any{step()}}, m{"name": "CUSTOM_TWO", "steps": []any{step()}}, false}},
+		{"allocation", kind{"allocations", allocID, m{"name": "first", "resource_class": "nothing"}, m{"name": "second", "resource_class": "nothing"}, false}},
 	}
 }
 
@@ -119,6 +120,10 @@ func generated(s api.Surface) []scenario {
 		add := func(what string, play func(*talk)) {
 			out = append(out, scenario{"fields of " + k.name + ": " + what, func(t *talk) {
 				world(t, s)
+				if k.off {
+					t.put("/v1/nodes/"+nodeID+"/states/power", m{"target": "power off"})
+					t.rest(nodeID)
+				}
 				play(t)
 			}})
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 
@@ -32,6 +33,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	only := fs.String("run", "", "play only the conversations whose names match this regular expression")
 	texts := fs.Bool("texts", false, "compare error texts whole, not only what clients look for in them")
 	unlisted := fs.Bool("unlisted", false, "tell listed differences too")
+	trace := fs.Bool("trace", false, "tell each request and both statuses as it is played")
+	rows := fs.Bool("rows", false, "tell what each row of the list matched")
 	if err := fs.Parse(args); err != nil {
 		return 2
 	}
@@ -40,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 2
 	}
-	r := &report{}
+	r := &report{rows: *rows}
 	if !*unlisted {
 		if r.listed, err = readList(listFile); err != nil {
 			fmt.Fprintln(stderr, err)
@@ -56,6 +59,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	t := &talk{ctx: ctx, ironic: newSide("Ironic", *ironicURL), ferric: newSide("Ferric", *ferricURL), report: r, texts: *texts, version: newest}
+	if *trace {
+		t.trace = stderr
+	}
 	if err := t.clear(); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 2
@@ -66,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	start := time.Now()
-	for _, s := range append(generated(tables.Surface()), written()...) {
+	for _, s := range slices.Concat(generated(tables.Surface()), written(), clients()) {
 		if !pick.MatchString(s.name) || ctx.Err() != nil {
 			continue
 		}

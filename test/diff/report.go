@@ -15,6 +15,7 @@ type report struct {
 	found    []*finding
 	byKey    map[string]*finding
 	listed   []*listed
+	rows     bool // tell what each row matched
 }
 
 // finding is a difference and where it was seen.
@@ -30,21 +31,22 @@ type listed struct {
 	request    *regexp.Regexp
 	difference *regexp.Regexp
 	seen       int
+	kinds      map[string]bool
+	matched    []string // the first of each kind
 }
 
 func (r *report) add(scenario string, rq request, difference string) {
 	where := scenario + ": " + rq.String()
 	for _, l := range r.listed {
 		if l.request.MatchString(where) && l.difference.MatchString(difference) {
-			l.seen++
+			l.note(where, rq, difference)
 			return
 		}
 	}
 	if r.byKey == nil {
 		r.byKey = map[string]*finding{}
 	}
-	path, _, _ := strings.Cut(rq.path, "?")
-	key := rq.method + " " + pattern(path) + "\n" + difference
+	key := kindOf(rq, difference)
 	f := r.byKey[key]
 	if f == nil {
 		f = &finding{where: where, difference: difference}
@@ -52,6 +54,24 @@ func (r *report) add(scenario string, rq request, difference string) {
 		r.found = append(r.found, f)
 	}
 	f.count++
+}
+
+// note counts a difference that the row explains, and keeps the first of each kind.
+func (l *listed) note(where string, rq request, difference string) {
+	l.seen++
+	if l.kinds == nil {
+		l.kinds = map[string]bool{}
+	}
+	if k := kindOf(rq, difference); !l.kinds[k] {
+		l.kinds[k] = true
+		l.matched = append(l.matched, where+"\n        "+difference)
+	}
+}
+
+// kindOf is the same for differences that are told once.
+func kindOf(rq request, difference string) string {
+	path, _, _ := strings.Cut(rq.path, "?")
+	return rq.method + " " + pattern(path) + "\n" + difference
 }
 
 // pattern makes paths of different objects alike.
@@ -72,6 +92,12 @@ func (r *report) print(w io.Writer, complete bool) bool {
 	seen := 0
 	for _, l := range r.listed {
 		seen += l.seen
+		if r.rows && l.seen > 0 {
+			fmt.Fprintf(w, "%s:%d: %d times\n", listFile, l.line, l.seen)
+			for _, m := range l.matched {
+				fmt.Fprintf(w, "    %s\n", m)
+			}
+		}
 		if l.seen == 0 && complete {
 			gone++
 			fmt.Fprintf(w, "%s:%d: this difference is listed and does not occur\n", listFile, l.line)
@@ -82,7 +108,7 @@ func (r *report) print(w io.Writer, complete bool) bool {
 		fmt.Fprintf(w, ", %d listed that do not occur", gone)
 	}
 	fmt.Fprintln(w)
-	return len(r.found) == 0
+	return len(r.found) == 0 && gone == 0
 }
 
 // listFile is the list of differences, from the module's root.

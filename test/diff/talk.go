@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/url"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ type talk struct {
 	texts   bool
 	version int // microversion of requests that name none
 	names   [2]map[string]string
+	trace   io.Writer // told each request; nil: nobody
 }
 
 // scenario is a conversation written down as a function.
@@ -73,6 +76,9 @@ func (t *talk) send(r request) pair {
 		}
 	})
 	t.report.requests++
+	if t.trace != nil {
+		fmt.Fprintf(t.trace, "%d %d %s\n", p.ironic.status, p.ferric.status, r)
+	}
 	known := map[string]string{}
 	for i := range t.names {
 		for name, v := range t.names[i] {
