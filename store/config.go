@@ -110,9 +110,7 @@ func (c Config) location() (location, error) {
 		if pg.ConnectTimeout == 0 {
 			pg.ConnectTimeout = 5 * time.Second
 		}
-		if pg.RuntimeParams["application_name"] == "" {
-			pg.RuntimeParams["application_name"] = "ferric"
-		}
+		noticeLoss(pg)
 		return location{pg: pg}, nil
 	}
 	return location{}, ferric.Errorf(ferric.CodeInvalid,

@@ -109,3 +109,32 @@ func TestConnectionsAreKilled(t *testing.T) {
 		}
 	}
 }
+
+// TestStoppedInATransaction: who takes a row and then does nothing, as a process does that was stopped, loses it to the next one soon.
+func TestStoppedInATransaction(t *testing.T) {
+	e := open(t, "postgres")
+	n := e.node(t)
+	other := reopen(t, config(e.cfg.DataDir, e.cfg.URL))
+	locked, taken := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(taken)
+		<-locked
+		_, err := other.ChangeNode(t.Context(), n.UUID, 0, func(n *ferric.Node) error { n.Owner = "other"; return nil })
+		if err != nil {
+			t.Error(err)
+		}
+	}()
+	calls := 0
+	_, err := e.ChangeNode(t.Context(), n.UUID, n.Version, func(n *ferric.Node) error {
+		if calls++; calls == 1 {
+			close(locked)
+			<-taken // without the row being given up
+		}
+		n.Owner = "stopped"
+		return nil
+	})
+	wantCode(t, err, ferric.CodeConflict, "") // it tries again, and the node is another one's
+	got, err := e.Node(t.Context(), n.UUID)
+	must(t, err)
+	equal(t, "owner", got.Owner, "other")
+}

@@ -39,12 +39,16 @@ func (w *watch) died(ctx context.Context, host string, at time.Time) {
 			sleep(ctx, 20*time.Millisecond) // the database is down, too
 		}
 		for len(held) > 0 && ctx.Err() == nil {
-			now := map[string]int64{}
-			if w.read(ctx, now, "SELECT uuid, lease_epoch FROM nodes") == nil {
+			now, busy := map[string]int64{}, map[string]int64{}
+			// In this order: who is taken over meanwhile is in both.
+			if w.read(ctx, busy, "SELECT node_uuid, 1 FROM operations WHERE ended_at = 0") == nil && w.read(ctx, now, "SELECT uuid, lease_epoch FROM nodes") == nil {
 				for node, epoch := range held {
-					if now[node] > epoch {
+					switch {
+					case now[node] > epoch:
 						delete(held, node)
 						w.note(time.Since(at))
+					case busy[node] == 0: // who was cut off or paused has ended it itself
+						delete(held, node)
 					}
 				}
 			}
