@@ -103,6 +103,8 @@ func newHardware(t *testing.T) *hardware {
 			return map[string][][2]any{"eth0": {{1, "0400"}}}
 		},
 		PCI: func() []inventory.PCIDevice { return nil }, USB: func() []inventory.USBDevice { return nil },
+		NUMA: func() (inventory.NUMA, error) { return inventory.NUMA{RAM: []inventory.NUMAMemory{{SizeKiB: 7}}}, nil },
+		DMI:  func() (inventory.DMI, error) { return inventory.DMI{BIOS: map[string]any{"Vendor": "ACME"}}, nil },
 		Open: disk.Open, Rescan: disk.Rescan, StopArray: func(string) error { return nil },
 		ATA:        func(string) (disk.ATA, func() error, error) { return nil, nil, errors.New("no ATA here") },
 		NVMe:       func(string) (disk.NVMe, func() error, error) { return nil, nil, errors.New("no NVMe here") },
@@ -245,6 +247,35 @@ func TestInspection(t *testing.T) {
 	}
 	if !strings.Contains(string(d.PluginData["root_disk"]), "sdb") {
 		t.Errorf("root disk %s, want the smallest that is big enough", d.PluginData["root_disk"])
+	}
+}
+
+// TestCollectors asks for what is not collected by default, once on a machine that has it and once on one that does not.
+func TestCollectors(t *testing.T) {
+	for name, c := range map[string]struct {
+		broken bool
+		want   map[string]string // parts of plugin data
+	}{
+		"there":   {want: map[string]string{"numa_topology": `{"ram":[{"numa_node":0,"size_kb":7}]`, "dmi": `"Vendor":"ACME"`, "usb_devices": "null", "error": "null"}},
+		"missing": {broken: true, want: map[string]string{"numa_topology": "", "dmi": "", "error": `collect numa-topology: no nodes\n* collect dmi-decode: no table`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api, h := newConductor(t, httptest.NewTLSServer), newHardware(t)
+			if c.broken {
+				h.NUMA = func() (inventory.NUMA, error) { return inventory.NUMA{}, errors.New("no nodes") }
+				h.DMI = func() (inventory.DMI, error) { return inventory.DMI{}, errors.New("no table") }
+			}
+			run(t, h, "ipa-api-url="+api.URL+" ipa-inspection-callback-url="+api.URL+"/v1/continue_inspection ipa-inspection-collectors=default,numa-topology,dmi-decode,usb-devices")
+			api.agent("")
+			api.mu.Lock()
+			defer api.mu.Unlock()
+			for key, part := range c.want {
+				got, there := api.inspection[0].PluginData[key]
+				if there != (part != "") || !strings.Contains(string(got), part) {
+					t.Errorf("%s is %s, want %s", key, got, part)
+				}
+			}
+		})
 	}
 }
 

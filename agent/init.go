@@ -166,7 +166,7 @@ func realMachine(log *slog.Logger, p Params, network *links.Manager, clock *pid1
 	reader := inventory.NewReader("/", p.BootIF)
 	vars := efi.Vars{Dir: "/sys/firmware/efi/efivars"}
 	return Machine{
-		Inventory: reader.Inventory, Disks: reader.Disks, PCI: reader.PCI, USB: reader.USB,
+		Inventory: reader.Inventory, Disks: reader.Disks, PCI: reader.PCI, USB: reader.USB, NUMA: reader.NUMA, DMI: reader.DMI,
 		BMC: func(ctx context.Context) BMC { return askBMC(ctx, log) },
 		LLDP: func(ctx context.Context, names []string, wait time.Duration) map[string][][2]any {
 			return lldp.Listen(ctx, log, names, wait)

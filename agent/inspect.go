@@ -49,13 +49,25 @@ func (a *Agent) inspect(ctx context.Context) string {
 			put("pci_devices", a.m.PCI())
 		case "usb-devices":
 			put("usb_devices", a.m.USB())
+		case "numa-topology":
+			if topology, err := a.m.NUMA(); err != nil {
+				failures = append(failures, "collect numa-topology: "+err.Error())
+			} else {
+				put("numa_topology", topology)
+			}
+		case "dmi-decode":
+			if dmi, err := a.m.DMI(); err != nil {
+				failures = append(failures, "collect dmi-decode: "+err.Error())
+			} else {
+				put("dmi", dmi)
+			}
 		case "extra-hardware":
 			put("data", inventory.Extra(data.Inventory))
 		case "lldp":
 			put("lldp_raw", a.collectLLDP(ctx))
 		case "logs": // after everything else
 		default:
-			failures = append(failures, fmt.Sprintf("the collector %s is not known; known are default, logs, pci-devices, usb-devices, extra-hardware, lldp", name))
+			failures = append(failures, fmt.Sprintf("the collector %s is not known; known are default, logs, pci-devices, usb-devices, extra-hardware, lldp, numa-topology, dmi-decode", name))
 		}
 	}
 	put("error", nil)

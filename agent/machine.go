@@ -21,6 +21,8 @@ type Machine struct {
 	LLDP func(ctx context.Context, links []string, wait time.Duration) map[string][][2]any
 	PCI  func() []inventory.PCIDevice
 	USB  func() []inventory.USBDevice
+	NUMA func() (inventory.NUMA, error)
+	DMI  func() (inventory.DMI, error)
 
 	Open      func(name string) (disk.Device, error)
 	Rescan    func(ctx context.Context, name string) error

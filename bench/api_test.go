@@ -22,7 +22,6 @@ import (
 var (
 	nodes   = flag.Int("nodes", 1000, "BenchmarkAPI: how many nodes there are")
 	target  = flag.String("target", "", "BenchmarkAPI: URL of a running Ironic API to measure in place of a Ferric of its own")
-	bmcs    = flag.Int("bmcs", 10000, "BenchmarkPowerSync: how many BMCs there are")
 	clients = flag.Int("clients", 8, "BenchmarkAPI: how many clients ask at once")
 )
 

@@ -124,8 +124,8 @@ func (c *Conductor) stay(ctx context.Context, t *driver.Task, purpose driver.Net
 // awaitCall waits, at the end of an inspection whose machine is to stay in the ramdisk, for the agent's first call: it sends its data before that. ok means
 // that there is nothing to wait for.
 func (c *Conductor) awaitCall(ctx context.Context, t *driver.Task) (out flow.Outcome, ok bool, err error) {
-	if fast, err := c.fastTrack(t.Node); err != nil || !fast || t.Flow.CleanUp {
-		return out, true, nil // a value that is no truth value was refused before
+	if fast, err := c.fastTrack(t.Node); err != nil || !fast || t.Flow.CleanUp || c.FastTrackTimeout <= 0 {
+		return out, true, nil // a value that is no truth value was refused before; no agent is relied upon without a timeout
 	}
 	s, err := t.Agent.Session(ctx)
 	if err != nil || !s.LastHeartbeat.IsZero() {

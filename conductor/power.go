@@ -105,6 +105,149 @@ func (c *Conductor) setPower(ctx context.Context, t *driver.Task) (flow.Outcome,
 	})
 }
 
+// syncPower asks all of this conductor's machines for their power states, some at a time, and records what changed.
+func (c *Conductor) syncPower(ctx context.Context) error {
+	nodes, err := c.Store.Nodes(ctx, ferric.NodeFilter{IncludeChildren: true}, ferric.Page{})
+	if err != nil {
+		return err
+	}
+	work := make(chan *ferric.Node)
+	done := make(chan struct{})
+	for range c.PowerSyncWorkers {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for n := range work {
+				c.syncNodePower(ctx, n)
+			}
+		}()
+	}
+	for _, n := range nodes {
+		if !c.ownsNode(n.UUID, n.ConductorGroup, n.Driver) || n.ProvisionState == ferric.Enroll || n.ProvisionState == ferric.Verifying ||
+			n.Reservation != "" || n.TargetPowerState != "" || n.Maintenance && n.Fault != ferric.FaultPower {
+			continue
+		}
+		select {
+		case work <- n:
+		case <-ctx.Done():
+		}
+	}
+	close(work)
+	for range c.PowerSyncWorkers {
+		<-done
+	}
+	return ctx.Err()
+}
+
+// syncNodePower asks one machine.
+func (c *Conductor) syncNodePower(ctx context.Context, n *ferric.Node) {
+	began := time.Now()
+	t, err := c.looseTask(ctx, n)
+	if err != nil {
+		c.nodeLog(n).Warn("power sync: the node's interfaces cannot be used here", "error", err)
+		return
+	}
+	asking, cancel := context.WithTimeout(driver.WithBackground(ctx), c.PowerTimeout)
+	power, err := t.Set.Power().PowerState(asking, t.Machine)
+	cancel()
+	if ctx.Err() != nil {
+		return
+	}
+	c.Metrics.PowerSynced(err == nil, time.Since(began))
+	if err != nil {
+		c.powerUnknown(ctx, n, err)
+		return
+	}
+	if power == n.PowerState && n.Fault != ferric.FaultPower {
+		c.forgive(n)
+		return
+	}
+	if c.ForcePowerState && n.PowerState != "" && power != n.PowerState && n.Fault == "" {
+		if state.Transient(n.ProvisionState) { // an operation under way knows better
+			return
+		}
+		if c.fails(n) <= c.PowerSyncMaxRetries {
+			c.forcePower(ctx, n, power)
+			return
+		} // it does not stay as it is told
+	}
+	// If the node was changed since it was listed, what the BMC said may be old already: the next sync will tell.
+	recorded := n.PowerState
+	_, err = c.Store.ChangeNode(ctx, n.UUID, n.Version, func(n *ferric.Node) error {
+		n.PowerState = power
+		if n.Fault == ferric.FaultPower {
+			n.Maintenance, n.MaintenanceReason, n.Fault, n.LastError = false, "", "", ""
+		}
+		return nil
+	})
+	if err != nil {
+		if !ferric.IsCode(err, ferric.CodeLocked) && !ferric.IsCode(err, ferric.CodeConflict) { // somebody works on it, and will record it
+			c.nodeLog(n).Warn("power sync: cannot record the power state", "error", err)
+		}
+		return
+	}
+	c.forgive(n)
+	switch {
+	case n.Fault == ferric.FaultPower:
+		c.note(ctx, n, ferric.EventMonitoring, ferric.SeverityInfo, "The BMC answers again, the machine is "+string(power)+"; maintenance has ended")
+	case recorded != "" && recorded != power:
+		c.note(ctx, n, ferric.EventMonitoring, ferric.SeverityInfo, "The machine is "+string(power)+" though it was recorded as "+string(recorded)+"; recorded what it is")
+	}
+}
+
+// forcePower brings a machine back to the power state that is on record, unless the node was changed since it was listed.
+func (c *Conductor) forcePower(ctx context.Context, n *ferric.Node, is ferric.PowerState) {
+	a := rpc.PowerArgs{NodeRef: rpc.NodeRef{UUID: n.UUID}, Target: n.PowerState}
+	err := c.beginPower(ctx, a, c.PowerTimeout, func(now *ferric.Node) error {
+		if now.PowerState != n.PowerState || now.ProvisionState != n.ProvisionState || now.TargetPowerState != "" || now.Maintenance {
+			return ferric.Errorf(ferric.CodeConflict, "the node was changed meanwhile")
+		}
+		return nil
+	})
+	switch ferric.ErrorCode(err) {
+	case "":
+		c.note(ctx, n, ferric.EventMonitoring, ferric.SeverityInfo, "The machine is "+string(is)+" though it was recorded as "+string(n.PowerState)+"; bringing it back")
+	case ferric.CodeConflict, ferric.CodeLocked: // somebody works on it: the next sync will tell
+	default:
+		c.nodeLog(n).Error("power sync: cannot bring the machine back to its recorded power state", "is", is, "recorded", n.PowerState, "error", err)
+	}
+}
+
+// fails counts one more round that did not go well for a node, and returns how many there were in a row; forgive forgets them.
+func (c *Conductor) fails(n *ferric.Node) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.powerFails[n.UUID]++
+	return c.powerFails[n.UUID]
+}
+
+func (c *Conductor) forgive(n *ferric.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.powerFails, n.UUID)
+}
+
+// powerUnknown counts a failure and after too many puts the node into maintenance, until its BMC answers again.
+func (c *Conductor) powerUnknown(ctx context.Context, n *ferric.Node, cause error) {
+	if n.Fault == ferric.FaultPower || c.fails(n) <= c.PowerSyncMaxRetries {
+		return
+	}
+	text := "During sync_power_state, max retries exceeded for node " + n.UUID + ", the BMC does not answer: " + cause.Error()
+	_, err := c.Store.ChangeNode(ctx, n.UUID, 0, func(n *ferric.Node) error {
+		n.PowerState, n.LastError = "", text
+		if !n.Maintenance {
+			n.Maintenance, n.MaintenanceReason, n.Fault = true, text, ferric.FaultPower
+		}
+		return nil
+	})
+	if err != nil {
+		if !ferric.IsCode(err, ferric.CodeLocked) {
+			c.nodeLog(n).Warn("power sync: cannot record the fault", "error", err)
+		}
+		return
+	}
+	c.note(ctx, n, ferric.EventMonitoring, ferric.SeverityError, text)
+}
+
 // note adds to a node's history.
 func (c *Conductor) note(ctx context.Context, n *ferric.Node, kind, severity, text string) {
 	err := c.Store.AddHistory(ctx, &ferric.HistoryEntry{UUID: uuid.NewString(), NodeUUID: n.UUID, Conductor: c.Host, Event: text,

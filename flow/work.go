@@ -165,7 +165,7 @@ func (r *Runner) giveUp(ctx context.Context, lease Lease, op *Operation, s *Step
 	op.Cursor++
 	op.clearWait()
 	op.UpdatedAt = r.now()
-	if _, err := r.ledger.Checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, nil); err != nil {
+	if _, err := r.checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, nil); err != nil {
 		return fmt.Errorf("give up step %s.%s: %w", s.Interface, s.Name, err)
 	}
 	r.observe(op, &op.Steps[at])
