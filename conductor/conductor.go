@@ -21,6 +21,7 @@ type Store interface {
 	CreateNode(ctx context.Context, n *ferric.Node) error
 	Node(ctx context.Context, uuid string) (*ferric.Node, error)
 	Nodes(ctx context.Context, f ferric.NodeFilter, p ferric.Page) ([]*ferric.Node, error)
+	CountNodes(ctx context.Context, f ferric.NodeFilter, atMost int) (int, error)
 	NodesBrief(ctx context.Context, f ferric.NodeFilter, p ferric.Page) ([]*ferric.Node, error)
 	// ChangeNode changes a node that nobody holds a lease on; ForceNode does so whoever holds it.
 	ChangeNode(ctx context.Context, uuid string, version int64, m func(*ferric.Node) error) (*ferric.Node, error)

@@ -219,11 +219,11 @@ func (c *Conductor) underLimit(ctx context.Context, limit int, what string, stat
 	if limit <= 0 {
 		return nil
 	}
-	nodes, err := c.Store.Nodes(ctx, ferric.NodeFilter{ProvisionStates: states, IncludeChildren: true}, ferric.Page{Limit: limit + 1})
+	count, err := c.Store.CountNodes(ctx, ferric.NodeFilter{ProvisionStates: states, IncludeChildren: true}, limit)
 	if err != nil {
 		return err
 	}
-	if len(nodes) >= limit {
+	if count >= limit {
 		return ferric.Errorf(ferric.CodeBusy, "Unable to process request at this time. The concurrent action limit for %s has been reached. Please contact your administrator and try again later.", what)
 	}
 	return nil

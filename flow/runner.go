@@ -23,7 +23,7 @@ type Config struct {
 	Reserved int           // of these, only for operations that people begin now; 5 % of Workers
 	LeaseTTL time.Duration // 30 s
 	Poll     time.Duration // longest time between two looks for due operations; 2 s
-	LockWait time.Duration // how long to wait for somebody else's short lease; 3 s
+	LockWait time.Duration // how long to wait for somebody else's short lease, or for a free worker; 3 s
 	Log      *slog.Logger
 	Now      func() time.Time // time.Now
 	// Observe is told of every step that ended, for metrics. It may be nil.
@@ -314,10 +314,10 @@ func (r *Runner) renew(ctx context.Context) {
 
 // Begin takes a worker and the node's lease, lets plan make an operation and its effect on the node, writes both down, and
 // goes on in the background. When it returns nil the operation is durable. plan runs under the lease and may read. CodeBusy if no
-// worker is free, CodeLocked if somebody else keeps the node, CodeConflict if the lane is taken.
+// worker becomes free within LockWait, CodeLocked if somebody else keeps the node, CodeConflict if the lane is taken.
 func (r *Runner) Begin(ctx context.Context, nodeUUID string, plan func(ctx context.Context) (*Operation, Mutate, error)) (*Operation, error) {
-	if !r.reserve(0) {
-		return nil, ferric.Errorf(ferric.CodeBusy, "Requested action cannot be performed due to lack of free conductor workers.")
+	if err := r.awaitWorker(ctx); err != nil {
+		return nil, err
 	}
 	lease, err := r.acquire(ctx, nodeUUID)
 	if err != nil {
@@ -342,6 +342,27 @@ func (r *Runner) Begin(ctx context.Context, nodeUUID string, plan func(ctx conte
 	}
 	r.spawn(lease, op.ID)
 	return op, nil
+}
+
+// awaitWorker reserves a worker, waiting a little for one: many requests at once are worked on one after the other.
+func (r *Runner) awaitWorker(ctx context.Context) error {
+	deadline := time.Now().Add(r.LockWait)
+	for pause := 5 * time.Millisecond; !r.reserve(0); pause = min(2*pause, 100*time.Millisecond) {
+		if time.Now().After(deadline) || ctx.Err() != nil || r.isClosed() {
+			return ferric.Errorf(ferric.CodeBusy, "Requested action cannot be performed due to lack of free conductor workers.")
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
+func (r *Runner) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
 }
 
 // WithLease runs do under the node's lease: for calls that come and go with a request.

@@ -25,7 +25,8 @@ func (r *Runner) work(ctx context.Context, lease Lease, op *Operation) error {
 	if op.Conductor != r.Owner {
 		op.Conductor = r.Owner
 	}
-	for {
+	var begun *ferric.Node // when the step under the cursor was begun in the write that ended the one before
+	for !op.Status.Ended() {
 		s := r.next(op)
 		if s == nil {
 			return r.end(ctx, lease, program, op)
@@ -36,11 +37,13 @@ func (r *Runner) work(ctx context.Context, lease Lease, op *Operation) error {
 			}
 			continue
 		}
-		goesOn, err := r.step(ctx, lease, program, op, s)
-		if err != nil || !goesOn {
+		var goesOn bool
+		var err error
+		if begun, goesOn, err = r.step(ctx, lease, program, op, s, begun); err != nil || !goesOn {
 			return err
 		}
 	}
+	return nil
 }
 
 // next returns the step to run, passing over steps that do not apply: clean-up steps while all is well, others once
@@ -58,21 +61,60 @@ func (r *Runner) next(op *Operation) *Step {
 	return nil
 }
 
-// step runs one step once. goesOn is false when the operation now waits.
-func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Operation, s *Step) (goesOn bool, err error) {
-	repeated := s.Status == Running
+// step runs one step once. begun is the node if the step was begun already, and what it returns the node if the next one was. goesOn is false when
+// the operation now waits.
+func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Operation, s *Step, begun *ferric.Node) (next *ferric.Node, goesOn bool, err error) {
+	node, repeated := begun, begun == nil && s.Status == Running
 	if repeated {
 		op.Takeovers++
 		r.log.Warn("carrying on a step that was interrupted", "node", op.NodeUUID, "operation", op.ID,
 			"step", s.Interface+"."+s.Name, "attempts", s.Attempts)
 		if s.Repeat == Never {
-			return true, r.fail(ctx, lease, program, op, ferric.Errorf(ferric.CodeInternal,
+			return nil, true, r.fail(ctx, lease, program, op, ferric.Errorf(ferric.CodeInternal,
 				"step %s.%s was interrupted and must not be run twice; look at the machine, then start the operation again",
 				s.Interface, s.Name))
 		}
 	}
-	waited := s.Status == Waiting
-	if !waited {
+	if begun == nil {
+		var view Mutate
+		if s.Status != Waiting { // a look at how a wait stands shows nothing on the node: most often the wait just goes on
+			view = program.View(Begins, op)
+		}
+		r.begin(op, s)
+		if node, err = r.checkpoint(ctx, lease, op, nil, view); err != nil {
+			return nil, false, fmt.Errorf("write the beginning of step %s.%s: %w", s.Interface, s.Name, err)
+		}
+	}
+	t := &Task{Op: op, Step: s, Node: node, Repeated: repeated, CleanUp: s.CleanUp, runner: r, lease: lease}
+	fn, err := program.Func(op, s)
+	var out Outcome
+	if err == nil {
+		out, err = r.try(ctx, fn, t)
+	}
+	if ctx.Err() != nil {
+		return nil, false, context.Cause(ctx) // stopping, or the lease is lost: whoever comes next carries on
+	}
+	if ferric.IsCode(err, ferric.CodeStale) {
+		return nil, false, err
+	}
+	if err != nil {
+		return nil, true, r.fail(ctx, lease, program, op, err)
+	}
+	switch out.kind {
+	case wait:
+		return nil, false, r.wait(ctx, lease, program, op, s, out)
+	case hold:
+		return nil, false, r.rest(ctx, lease, program, op, s)
+	case again:
+		return nil, true, r.giveUp(ctx, lease, op, s, out)
+	}
+	next, err = r.done(ctx, lease, program, op, s, out)
+	return next, true, err
+}
+
+// begin marks a step as one that runs.
+func (r *Runner) begin(op *Operation, s *Step) {
+	if s.Status != Waiting {
 		s.Attempts++
 		if s.StartedAt.IsZero() {
 			s.StartedAt = r.now()
@@ -83,38 +125,6 @@ func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Ope
 		op.Status = Running
 	}
 	op.UpdatedAt = r.now()
-	var view Mutate
-	if !waited { // a look at how a wait stands shows nothing on the node: most often the wait just goes on
-		view = program.View(Begins, op)
-	}
-	node, err := r.checkpoint(ctx, lease, op, nil, view)
-	if err != nil {
-		return false, fmt.Errorf("write the beginning of step %s.%s: %w", s.Interface, s.Name, err)
-	}
-	t := &Task{Op: op, Step: s, Node: node, Repeated: repeated, CleanUp: s.CleanUp, runner: r, lease: lease}
-	fn, err := program.Func(op, s)
-	var out Outcome
-	if err == nil {
-		out, err = r.try(ctx, fn, t)
-	}
-	if ctx.Err() != nil {
-		return false, context.Cause(ctx) // stopping, or the lease is lost: whoever comes next carries on
-	}
-	if ferric.IsCode(err, ferric.CodeStale) {
-		return false, err
-	}
-	if err != nil {
-		return true, r.fail(ctx, lease, program, op, err)
-	}
-	switch out.kind {
-	case wait:
-		return false, r.wait(ctx, lease, program, op, s, out)
-	case hold:
-		return false, r.rest(ctx, lease, program, op, s)
-	case again:
-		return true, r.giveUp(ctx, lease, op, s, out)
-	}
-	return true, r.done(ctx, lease, program, op, s, out)
 }
 
 // call runs a step's code and turns a panic into an error: one broken step must not end the process.
@@ -129,11 +139,13 @@ func (r *Runner) call(ctx context.Context, fn Func, t *Task) (out Outcome, err e
 	return fn(ctx, t)
 }
 
-func (r *Runner) done(ctx context.Context, lease Lease, program Program, op *Operation, s *Step, out Outcome) error {
+// done writes down that a step has succeeded, and in the same write what follows from it: the beginning of the next step, for which it returns the
+// node, or the end of the operation.
+func (r *Runner) done(ctx context.Context, lease Lease, program Program, op *Operation, s *Step, out Outcome) (next *ferric.Node, err error) {
 	if out.result != nil {
 		b, err := json.Marshal(out.result)
 		if err != nil {
-			return r.fail(ctx, lease, program, op, ferric.Errorf(ferric.CodeInternal, "result of step %s.%s: %w", s.Interface, s.Name, err))
+			return nil, r.fail(ctx, lease, program, op, ferric.Errorf(ferric.CodeInternal, "result of step %s.%s: %w", s.Interface, s.Name, err))
 		}
 		s.Result = b
 	}
@@ -148,11 +160,39 @@ func (r *Runner) done(ctx context.Context, lease Lease, program Program, op *Ope
 	op.Cursor++
 	op.clearWait()
 	op.UpdatedAt = r.now()
-	if _, err := r.checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, nil); err != nil {
-		return fmt.Errorf("write the end of step %s.%s: %w", s.Interface, s.Name, err)
+	defer func() {
+		if err == nil {
+			r.observe(op, s)
+		}
+	}()
+	follows := r.next(op)
+	if follows == nil {
+		last, view := r.ending(program, op)
+		if _, err := r.checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry, last}, view); err != nil {
+			return nil, fmt.Errorf("write the end of the %s: %w", op.Kind, err)
+		}
+		return nil, nil
 	}
-	r.observe(op, s)
-	return nil
+	var view Mutate
+	pending := *follows
+	// Not one that must not be begun twice: this process may be told to stop before the step's code runs.
+	together := follows.Status == Pending && follows.Repeat != Never && op.Abort == ""
+	if together {
+		r.begin(op, follows)
+		view = program.View(Begins, op)
+	}
+	node, err := r.checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, view)
+	if err != nil {
+		return nil, fmt.Errorf("write the end of step %s.%s: %w", s.Interface, s.Name, err)
+	}
+	switch {
+	case !together:
+		return nil, nil
+	case op.Abort != "": // it came meanwhile, and the step's code has not run
+		*r.next(op) = pending
+		return nil, nil
+	}
+	return node, nil
 }
 
 // giveUp ends a step that others do anew.
@@ -242,6 +282,15 @@ func (r *Runner) fail(ctx context.Context, lease Lease, program Program, op *Ope
 
 // end closes an operation that has no more steps.
 func (r *Runner) end(ctx context.Context, lease Lease, program Program, op *Operation) error {
+	entry, view := r.ending(program, op)
+	if _, err := r.checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, view); err != nil {
+		return fmt.Errorf("write the end of the %s: %w", op.Kind, err)
+	}
+	return nil
+}
+
+// ending marks an operation as ended and returns what history and node show of that.
+func (r *Runner) ending(program Program, op *Operation) (ferric.HistoryEntry, Mutate) {
 	moment, severity := EndsWell, ferric.SeverityInfo
 	now := r.now()
 	text := fmt.Sprintf("The %s completed in %s", op.Kind, now.Sub(op.CreatedAt).Round(time.Millisecond))
@@ -256,10 +305,7 @@ func (r *Runner) end(ctx context.Context, lease Lease, program Program, op *Oper
 	op.UpdatedAt, op.EndedAt = now, now
 	entry := r.entry(op, nil, severity, text)
 	entry.Duration = now.Sub(op.CreatedAt)
-	if _, err := r.checkpoint(ctx, lease, op, []ferric.HistoryEntry{entry}, program.View(moment, op)); err != nil {
-		return fmt.Errorf("write the end of the %s: %w", op.Kind, err)
-	}
-	return nil
+	return entry, program.View(moment, op)
 }
 
 // entry makes a history entry. The ledger adds the node's state.

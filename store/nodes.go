@@ -212,6 +212,19 @@ func (s *Store) nodes(ctx context.Context, from table[nodeRow], f ferric.NodeFil
 	return list, err
 }
 
+// CountNodes counts nodes, and stops at so many.
+func (s *Store) CountNodes(ctx context.Context, f ferric.NodeFilter, atMost int) (n int, err error) {
+	err = s.get(ctx, "count nodes", func(ctx context.Context, q querier) error {
+		w := nodeFilter(f, s.now())
+		if w.err != nil {
+			return w.err
+		}
+		query := "SELECT count(*) FROM (SELECT 1 FROM nodes " + w.sql.String() + " LIMIT " + w.arg(atMost) + ") AS found"
+		return q.QueryRowContext(ctx, query, w.args...).Scan(&n)
+	})
+	return n, err
+}
+
 // NodesByUUID returns those of the nodes that exist, in no order. It is faster than Nodes, and meant for at most a few hundred.
 func (s *Store) NodesByUUID(ctx context.Context, uuids []string) (list []*ferric.Node, err error) {
 	if len(uuids) == 0 {
@@ -315,7 +328,7 @@ func nodeFilter(f ferric.NodeFilter, now time.Time) *filter {
 	w.equal("owner", f.Owner)
 	w.equal("lessee", f.Lessee)
 	if f.Project != "" {
-		w.and("(owner = ? OR lessee = ?)", clean(f.Project), clean(f.Project))
+		w.and(ofProject, clean(f.Project), clean(f.Project))
 	}
 	w.contains("description", f.DescriptionLike)
 	w.equal("chassis_uuid", f.ChassisUUID)

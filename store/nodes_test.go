@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
 
 	"ferric"
 	"ferric/flow"
@@ -434,6 +435,52 @@ func TestEachNodeManyAndStop(t *testing.T) {
 		stop := ferric.Errorf(ferric.CodeBusy, "enough")
 		if err := e.EachNode(t.Context(), ferric.NodeFilter{}, func(*ferric.Node) error { return stop }); err != stop {
 			t.Fatalf("got %v", err)
+		}
+	})
+}
+
+// TestNodesByUUIDAndCount: nodes are found whatever their number, once each, and are counted up to a bound.
+func TestNodesByUUIDAndCount(t *testing.T) {
+	each(t, func(t *testing.T, s *env) {
+		var uuids []string
+		for i := range 51 {
+			n := &ferric.Node{Name: fmt.Sprint("n", i), Driver: "fake-hardware", ProvisionState: ferric.Available, Extra: map[string]any{"i": float64(i)}}
+			if err := s.CreateNode(t.Context(), n); err != nil {
+				t.Fatal(err)
+			}
+			uuids = append(uuids, n.UUID)
+		}
+		for _, asked := range [][]string{nil, uuids[:1], uuids[:50], uuids, {uuids[3], uuid.NewString(), strings.ToUpper(uuids[5])}} {
+			got, err := s.NodesByUUID(t.Context(), asked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for _, id := range asked {
+				if slices.Contains(uuids, strings.ToLower(id)) {
+					want = append(want, strings.ToLower(id))
+				}
+			}
+			var found []string
+			for _, n := range got {
+				found = append(found, n.UUID)
+				if n.Extra["i"] != float64(slices.Index(uuids, n.UUID)) {
+					t.Errorf("node %s has extra %v", n.Name, n.Extra)
+				}
+			}
+			slices.Sort(want)
+			slices.Sort(found)
+			if !slices.Equal(found, want) {
+				t.Errorf("asked for %d, found %d", len(asked), len(found))
+			}
+		}
+		for bound, want := range map[int]int{10: 10, 51: 51, 100: 51} {
+			if n, err := s.CountNodes(t.Context(), ferric.NodeFilter{ProvisionStates: []ferric.ProvisionState{ferric.Available, ferric.Active}}, bound); err != nil || n != want {
+				t.Errorf("counted %d up to %d, want %d (%v)", n, bound, want, err)
+			}
+		}
+		if n, err := s.CountNodes(t.Context(), ferric.NodeFilter{ProvisionStates: []ferric.ProvisionState{ferric.Active}}, 5); err != nil || n != 0 {
+			t.Errorf("counted %d that are active (%v)", n, err)
 		}
 	})
 }

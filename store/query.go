@@ -43,9 +43,12 @@ func (f *filter) equal(column, value string) {
 // ofProject limits a list to what belongs to nodes that a project owns or leases, unless the project is empty.
 func (f *filter) ofProject(project string) {
 	if project != "" {
-		f.and("node_uuid IN (SELECT uuid FROM nodes WHERE owner = ? OR lessee = ?)", clean(project), clean(project))
+		f.and("node_uuid IN (SELECT uuid FROM nodes WHERE "+ofProject+")", clean(project), clean(project))
 	}
 }
+
+// ofProject is the condition on a node that a project owns or leases it. It says what the indexes say.
+const ofProject = "(owner = ? AND owner <> '' OR lessee = ? AND lessee <> '')"
 
 // in adds column IN (values), unless the list is empty.
 func in[S ~string](f *filter, column string, values []S) {

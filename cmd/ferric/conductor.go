@@ -72,7 +72,7 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 	if err := c.Start(ctx); err != nil {
 		return err
 	}
-	served, err := serveCalls(s.bus, c, 2*cfg.Conductor.WorkersPoolSize)
+	served, err := serveCalls(s.bus, c, callsPerWorker*cfg.Conductor.WorkersPoolSize)
 	if err != nil {
 		return err
 	}
@@ -123,3 +123,6 @@ func (d driveBuilder) Build(ctx context.Context, n *ferric.Node, raw []byte) ([]
 }
 
 func newBootID() string { return uuid.NewString() }
+
+// callsPerWorker is how many calls a conductor takes at once for each of its workers: most come and go without one, and the others wait for one.
+const callsPerWorker = 10
