@@ -19,7 +19,10 @@ func (a *API) validateNode(rq *request) (any, error) {
 		}
 	}
 	if ident == "" {
-		return nil, ferric.Errorf(ferric.CodeNotFound, "Node None could not be found. Name one with node=.")
+		if rq.version < 5 {
+			return nil, ferric.Errorf(ferric.CodeNotFound, "Node None could not be found.")
+		}
+		return nil, invalid("Expected a logical name or UUID but received None; name a node with node=.")
 	}
 	if rq.version < 5 && !isUUID(ident) {
 		return nil, notAcceptable()

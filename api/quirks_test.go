@@ -129,7 +129,7 @@ func TestErrors(t *testing.T) {
 		"driver detail too early":     {"GET", "1.29 /v1/drivers?detail=True", nil, 406, "should be 1.30"},
 		"no conductor":                {"GET", "/v1/conductors/none", nil, 404, "Conductor none could not be found."},
 		"no operation":                {"GET", "/ferric/v1/operations/" + gone, nil, 404, "Operation " + gone + " could not be found."},
-		"validate nobody":             {"GET", "/v1/nodes/validate", nil, 404, "Node None could not be found."},
+		"validate nobody":             {"GET", "/v1/nodes/validate", nil, 400, "Expected a logical name or UUID but received None"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := f.with(t)
