@@ -209,6 +209,7 @@ type Conductor struct {
 	StartedAt     time.Time `json:"created_at"`
 	UpdatedAt     time.Time `json:"updated_at"` // last sign of life
 	Alive         bool      `json:"alive"`      // computed when read
+	Retired       bool      `json:"retired"`    // it went away on purpose
 }
 
 // Inventory is what the last inspection found: the agent's inventory and the plugin data of the hooks.

@@ -23,6 +23,8 @@ type Deps struct {
 	// Owner returns the host name of the conductor that serves the node now, "" if none does. nil: the one that served
 	// it last.
 	Owner func(ctx context.Context, node *ferric.Node) string
+	// Doctor examines the nodes given, or everything, and asks the machines if hardware is true. nil: there is no GET /ferric/v1/doctor.
+	Doctor func(ctx context.Context, nodes []string, hardware bool) (*ferric.Diagnosis, error)
 	// Observe is told of every answered request. route is the pattern, such as "/v1/nodes/{node}"; nil: nobody is told.
 	Observe func(method, route string, status int, took time.Duration)
 	// Health and Metrics are mounted at /healthcheck and /metrics, which need no credentials. nil: 404.

@@ -211,6 +211,17 @@ type fixture struct {
 	version   string // microversion of requests that name none
 }
 
+// diagnose is a doctor that says what it was asked.
+func diagnose(_ context.Context, nodes []string, hardware bool) (*ferric.Diagnosis, error) {
+	d := &ferric.Diagnosis{Nodes: 1, Unseen: []string{"host-2: 3 machines"}, Findings: []ferric.Finding{{Code: "conductor-dead", Severity: ferric.FindingError,
+		Conductor: "host-2", Since: clock, What: "the conductor host-2 is not alive", Why: "it did not stop in order", Do: "start it"}}}
+	if len(nodes) > 0 && hardware {
+		d.Findings = append(d.Findings, ferric.Finding{Code: "power-differs", Severity: ferric.FindingWarning, Node: nodes[0], NodeName: "metal-1",
+			What: "the machine is on", Why: "somebody switched it", Do: "nothing"})
+	}
+	return d, nil
+}
+
 func newFixture(t testing.TB, change ...func(*api.Config, *api.Deps)) *fixture {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -232,7 +243,7 @@ func newFixture(t testing.TB, change ...func(*api.Config, *api.Deps)) *fixture {
 		t.Fatal(err)
 	}
 	config, deps := api.Defaults(), api.Deps{Store: s, Conductors: f.conductor, Log: log,
-		Now: func() time.Time { return clock.Add(90 * time.Second) }, Owner: func(context.Context, *ferric.Node) string { return "host-1" }}
+		Now: func() time.Time { return clock.Add(90 * time.Second) }, Owner: func(context.Context, *ferric.Node) string { return "host-1" }, Doctor: diagnose}
 	for _, c := range change {
 		c(&config, &deps)
 	}

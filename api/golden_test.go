@@ -214,6 +214,7 @@ func TestGolden(t *testing.T) {
 		"continue-inspection-1.84": {"POST", "1.84 /v1/continue_inspection", inspection},
 		"operation":                {"GET", "/ferric/v1/operations/" + opID, nil},
 		"operations":               {"GET", "- /ferric/v1/nodes/metal-1/operations", nil},
+		"doctor":                   {"GET", "- /ferric/v1/doctor?node=metal-1&hardware=true", nil},
 		"error-handler":            {"GET", "/v1/nodes/nobody", nil},
 		"error-route":              {"GET", "/v1/nowhere", nil},
 		"error-method":             {"PUT", "/v1/nodes/" + nodeID, m{}},

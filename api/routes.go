@@ -104,6 +104,8 @@ func (a *API) routes() []route {
 			status: accepted, body: docBody, args: []arg{{name: "node_uuid", parse: argUUID}}, handle: a.continueInspection},
 
 		{method: get, path: "/ferric/v1/openapi.json", public: true, handle: a.showOpenAPI},
+		{method: get, path: "/ferric/v1/doctor", policy: "baremetal:conductor:get",
+			args: []arg{{name: "node", parse: argList}, {name: "hardware", parse: argBool}}, handle: a.showDoctor},
 		{method: get, path: "/ferric/v1/operations/{operation}", policy: "baremetal:node:history:get", handle: a.showOperation},
 		{method: get, path: "/ferric/v1/nodes/{node}/operations", policy: "baremetal:node:history:get",
 			args: []arg{{name: "limit", parse: argInt}}, handle: a.listOperations},

@@ -72,6 +72,7 @@ func (c *Conductor) answers() map[rpc.Method]answer {
 		rpc.CreateAllocation:  reply(c.createAllocation),
 		rpc.DestroyAllocation: silent(c.destroyAllocation),
 		rpc.ExternalEvent:     silent(c.externalEvent),
+		rpc.Examine:           reply(c.examine),
 	}
 }
 

@@ -95,13 +95,15 @@ type ConfigDrives interface {
 	Build(ctx context.Context, node *ferric.Node, raw []byte) ([]byte, error)
 }
 
-// Deps is what a conductor works with. All fields must be set.
+// Deps is what a conductor works with. All fields must be set, but for Local.
 type Deps struct {
 	Store        Store
 	Drivers      *driver.Registry
 	ConfigDrives ConfigDrives
 	Log          *slog.Logger
 	Metrics      Metrics
+	// Local tells for an examination what is not well on this host: disks, files. nil: nobody looks.
+	Local func(ctx context.Context) []ferric.Finding
 }
 
 // Metrics is told what happens, for people who watch. Methods must not block.

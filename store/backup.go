@@ -174,6 +174,12 @@ func newestSchema() int64 {
 	return newest
 }
 
+// Attach opens an existing database for reading, beside the service that may be using it: only calls that read, and need no secrets, may be made. Close it.
+// CodeNotFound if there is none.
+func Attach(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
+	return attach(ctx, cfg, log)
+}
+
 // attach opens an existing database beside the service that may be using it, for reading. Nothing is made, checked or migrated.
 func attach(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 	if err := cfg.Validate(); err != nil {

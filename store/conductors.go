@@ -51,6 +51,7 @@ func (s *Store) Conductors(ctx context.Context, aliveWithin time.Duration) (list
 		list = make([]ferric.Conductor, len(rows))
 		for i, c := range rows {
 			c.Alive = !c.retired && !c.UpdatedAt.Before(since)
+			c.Retired = c.retired
 			list[i] = c.Conductor
 		}
 		return err

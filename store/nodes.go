@@ -272,6 +272,10 @@ func (s *Store) NodeStamp(ctx context.Context, ident string) (n *ferric.Node, er
 // EachNode calls fn for each node that matches, a few hundred at a time, in the order of their UUIDs and without
 // holding anything in the database: a node that is added or removed meanwhile may be left out. An error of fn ends it.
 func (s *Store) EachNode(ctx context.Context, f ferric.NodeFilter, fn func(*ferric.Node) error) error {
+	return s.eachNode(ctx, nodeTable, f, fn)
+}
+
+func (s *Store) eachNode(ctx context.Context, from table[nodeRow], f ferric.NodeFilter, fn func(*ferric.Node) error) error {
 	const atOnce = 200
 	for last := ""; ; {
 		var rows []*nodeRow
@@ -283,7 +287,7 @@ func (s *Store) EachNode(ctx context.Context, f ferric.NodeFilter, fn func(*ferr
 			}
 			w.and("uuid > ?", last)
 			w.sql.WriteString(" ORDER BY uuid LIMIT " + w.arg(atOnce))
-			rows, err = nodeTable.all(ctx, s, q, w.sql.String(), w.args...)
+			rows, err = from.all(ctx, s, q, w.sql.String(), w.args...)
 			return err
 		})
 		if err != nil {

@@ -39,7 +39,7 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 		conf.ElevatedServiceProject = a.RBACServiceProjectName
 	}
 	conf.MaxEventStreams = a.MaxEventStreams
-	deps := api.Deps{Store: s.store, Changes: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler()}
+	deps := api.Deps{Store: s.store, Changes: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler(), Doctor: s.diagnose(c)}
 	if s.cfg.Metrics.Enabled && s.cfg.Metrics.Listen == "" {
 		deps.Metrics = s.metrics
 	}

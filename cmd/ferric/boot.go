@@ -69,6 +69,10 @@ func (s *service) setUpBoot(ctx context.Context, rest *api.API, pictures *images
 	if err := s.publishDiscovery(ctx, publisher, pictures, site); err != nil {
 		return nil, err
 	}
+	s.publisher = publisher
+	if err := s.removeStrangers(ctx); err != nil {
+		return nil, err
+	}
 	tree := boot.Tree{publisher.Files(), os.DirFS(loaders)}
 
 	web := boothttp.NewServer(boothttp.Options{Address: netip.AddrPortFrom(addr, uint16(b.HTTPPort))}, tree, pictures, s.log, nil)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ferric"
+	"ferric/boot"
 	"ferric/bus"
 	"ferric/config"
 	"ferric/obs"
@@ -82,6 +83,8 @@ type service struct {
 	bus     *bus.Bus
 	metrics *metrics
 	health  *obs.Health
+	// publisher has the boot files that are served here, if boot services run. It is there before anything runs.
+	publisher *boot.Publisher
 	// parts are run until the context ends; closers are called afterwards, the last one first.
 	parts   []part
 	closers []func() error

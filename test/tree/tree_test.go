@@ -52,7 +52,7 @@ func packages(t *testing.T, args ...string) []pkg {
 // The layers, the lowest first. A package may import its own layer where allowed says so, and every layer below.
 var layers = [][]string{
 	{""}, // the domain
-	{"state", "flow", "driver", "agentapi", "config", "obs", "rpc", "policy", "inspection"},
+	{"state", "flow", "driver", "agentapi", "config", "obs", "rpc", "policy", "inspection", "doctor"},
 	{"store", "bus", "driver/", "boot", "image", "network", "openstack", "console", "agent", "ramdisk", "lab"},
 	{"conductor", "api"},
 	{"cmd", "demo", "test", "bench"},
@@ -63,6 +63,8 @@ var allowed = map[string]string{
 	"driver -> flow":         "a step of a driver is a step of the ledger",
 	"driver -> agentapi":     "a step of a driver speaks to the agent",
 	"inspection -> agentapi": "hooks read the agent's inventory",
+	"doctor -> flow":         "the doctor looks at operations and leases",
+	"doctor -> state":        "the doctor knows which states nodes pass through",
 	"agent -> image":         "the agent writes images",
 }
 
