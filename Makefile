@@ -49,6 +49,15 @@ diff-ironic: build ## play the same conversations to Debian's Ironic and to Ferr
 bench: deps build ## measure: image writing, boot times, memory; results as in bench/README.md
 	bench/run.sh
 
+.PHONY: bench-peer
+bench-peer: build ## measure Ferric and Debian's Ironic in one run: the API, and deploys of fake hardware (as root; not part of bench)
+	@test/deps.sh $(shell cat test/diff/packages.txt)
+	$(GO) test -run '^$$' -bench BenchmarkPeer -benchtime 1x -timeout 60m ./bench
+
+.PHONY: bench-sizes
+bench-sizes: ## measure the API over 100 to 100,000 nodes, on SQLite and on PostgreSQL
+	$(GO) test -run '^$$' -bench BenchmarkSizes -benchtime 1x -timeout 60m ./bench
+
 .PHONY: clean
 clean: ## remove what was built here (not the caches), and end the demo if it is up
 	@[ ! -e build/demo ] || $(GO) run ./demo --down

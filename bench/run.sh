@@ -9,10 +9,12 @@ go test -run '^$' -bench BenchmarkWrite -benchtime 3x ./image
 echo "== sessions and status calls with BMCs"
 go test -run '^$' -bench 'BenchmarkPowerSync|BenchmarkLogin' ./driver/ipmi
 echo "== the database"
-go test -run '^$' -bench . ./store
-for n in 100 1000 10000; do
-	echo "== the API over $n nodes"
-	go test -run '^$' -bench BenchmarkAPI -benchtime 1x -timeout 60m ./bench -nodes $n
-done
+go test -run '^$' -bench . -skip BenchmarkFleet ./store
+echo "== the database over 100,000 nodes"
+go test -run '^$' -bench BenchmarkFleet -benchtime 20x -timeout 60m ./store
+echo "== the API over fleets of several sizes, SQLite and PostgreSQL"
+go test -run '^$' -bench BenchmarkSizes -benchtime 1x -timeout 60m ./bench
+echo "== deploys of fake hardware"
+go test -run '^$' -bench BenchmarkDeploy -benchtime 1x -timeout 60m ./bench
 echo "== deploy ramdisk: size, power-on to first heartbeat"
 FERRIC_QEMU=1 go test -run '^$' -bench BenchmarkQEMUBoot -benchtime 3x -timeout 60m ./test/e2e

@@ -66,23 +66,22 @@ func serve(b *testing.B, bin, dir string) (took time.Duration, rssMiB float64) {
 }
 
 // start runs the service until the benchmark ends.
-func start(b *testing.B, bin, dir string) (url string, pid int) {
+func start(b *testing.B, bin, dir string, set ...string) (url string, pid int) {
 	b.Helper()
-	url, pid, stop := run(b, bin, dir)
+	url, pid, stop := run(b, bin, dir, set...)
 	b.Cleanup(stop)
 	return url, pid
 }
 
-// run starts the service and waits until it is healthy.
-func run(b *testing.B, bin, dir string) (url string, pid int, stop func()) {
+// run starts the service, with settings besides the data directory, and waits until it is healthy.
+func run(b *testing.B, bin, dir string, set ...string) (url string, pid int, stop func()) {
 	b.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
+	address := "127.0.0.1:" + freePort(b)
+	args := []string{"serve", "--data-dir", dir, "--listen", address, "--log-level", "warn"}
+	for _, s := range set {
+		args = append(args, "--set", s)
 	}
-	address := ln.Addr().String()
-	ln.Close()
-	cmd := exec.Command(bin, "serve", "--data-dir", dir, "--listen", address, "--log-level", "warn")
+	cmd := exec.Command(bin, args...)
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -103,6 +102,17 @@ func run(b *testing.B, bin, dir string) (url string, pid int, stop func()) {
 			b.Fatal("the service does not come up")
 		}
 	}
+}
+
+// freePort finds a port of the loopback address that nobody listens on.
+func freePort(b *testing.B) string {
+	b.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ln.Close()
+	return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
 }
 
 func residentMiB(b *testing.B, pid int) float64 {
