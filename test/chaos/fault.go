@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"ferric/test/cluster"
@@ -43,6 +44,7 @@ type monkey struct {
 	log     func(format string, args ...any)
 	busy    claims
 	counts  counts
+	left    atomic.Int64 // kinds whose turn has not come yet
 }
 
 // downtime is how long a killed conductor stays down: two out of three are started again at once, the others stay down long enough for other

@@ -77,7 +77,7 @@ func work(ctx context.Context, c *cluster.Cluster, o options) (*result, error) {
 	m := &monkey{cluster: c, dice: dice{rand: rand.New(rand.NewPCG(o.Seed, 0))}, outage: o.Outage, log: o.Log, watch: &watch{db: db, log: o.Log}}
 	began := time.Now()
 	stop := m.run(ctx, o)
-	errs := users(ctx, client, nodes, o)
+	errs := users(ctx, client, nodes, o, m.struckAll)
 	took := time.Since(began)
 	if err := stop(); err != nil {
 		return nil, err
@@ -119,8 +119,9 @@ func enroll(ctx context.Context, client *cluster.Client, o options) ([]*cluster.
 	return nodes, errors.Join(errs...)
 }
 
-// users lets a user per node deploy and undeploy until all deploys are done. A user whose node has failed gives up.
-func users(ctx context.Context, client *cluster.Client, nodes []*cluster.Node, o options) []error {
+// users lets a user per node deploy and undeploy until all deploys are done, and something of every kind has happened. A user whose node
+// has failed gives up.
+func users(ctx context.Context, client *cluster.Client, nodes []*cluster.Node, o options, struckAll func() bool) []error {
 	var mu sync.Mutex
 	left := o.Deploys
 	var errs []error
@@ -132,10 +133,10 @@ func users(ctx context.Context, client *cluster.Client, nodes []*cluster.Node, o
 			errs = append(errs, err)
 			return false
 		}
-		if left == 0 {
+		if left <= 0 && struckAll() {
 			return false
 		}
-		if left--; left%100 == 0 {
+		if left--; left >= 0 && left%100 == 0 {
 			o.Log("%d deploys are left to begin", left)
 		}
 		return true
@@ -155,9 +156,13 @@ func users(ctx context.Context, client *cluster.Client, nodes []*cluster.Node, o
 	return errs
 }
 
+// struckAll reports whether something of every kind has happened.
+func (m *monkey) struckAll() bool { return m.left.Load() <= 0 }
+
 // run lets bad things happen until the function that it returns is called, which waits until all is repaired.
 func (m *monkey) run(ctx context.Context, o options) (stop func() error) {
 	ctx, cancel := context.WithCancel(ctx)
+	m.left.Store(int64(len(o.Faults)))
 	var mu sync.Mutex
 	var errs []error
 	var all sync.WaitGroup
@@ -175,6 +180,7 @@ func (m *monkey) run(ctx context.Context, o options) (stop func() error) {
 			if sleep(ctx, o.Every); ctx.Err() != nil {
 				return
 			}
+			m.left.Add(-1)
 			do := faults()[name]
 			all.Go(func() {
 				if err := do(ctx, m); err != nil {
