@@ -113,14 +113,18 @@ func (n *node) consoleSize() int {
 	return int(info.Size())
 }
 
+// operation returns the node's newest operation.
+func (n *node) operation() map[string]any {
+	n.t.Helper()
+	list := n.must("GET", "/ferric/v1/nodes/"+n.name+"/operations", nil)["operations"].([]any)
+	return n.must("GET", "/ferric/v1/operations/"+list[0].(map[string]any)["id"].(string), nil)
+}
+
 // steps returns how often each step of the node's newest operation was begun, by "interface.step".
 func (n *node) steps() map[string]int {
 	n.t.Helper()
-	list := n.must("GET", "/ferric/v1/nodes/"+n.name+"/operations", nil)["operations"].([]any)
-	id := list[0].(map[string]any)["id"].(string)
-	op := n.must("GET", "/ferric/v1/operations/"+id, nil)
 	out := map[string]int{}
-	for _, s := range op["steps"].([]any) {
+	for _, s := range n.operation()["steps"].([]any) {
 		s := s.(map[string]any)
 		out[fmt.Sprint(s["interface"], ".", s["step"])] = int(s["attempts"].(float64))
 	}

@@ -47,7 +47,8 @@ func root(t testing.TB) string {
 }
 
 // newSite builds what is needed (or takes it from the cache), sets the lab up and starts Ferric.
-func newSite(t testing.TB, spec lab.Spec) *site {
+// ramdisk are further arguments for the building of the ramdisk.
+func newSite(t testing.TB, spec lab.Spec, ramdisk ...string) *site {
 	t.Helper()
 	if os.Getenv("FERRIC_QEMU") == "" {
 		t.Skip("boots machines in QEMU: set FERRIC_QEMU=1 and run as root (make test does)")
@@ -56,7 +57,7 @@ func newSite(t testing.TB, spec lab.Spec) *site {
 		t.Fatal("FERRIC_QEMU=1 needs root: network namespaces, DHCP")
 	}
 	s := &site{t: t, dir: t.TempDir(), bin: t.TempDir()}
-	s.build()
+	s.build(ramdisk)
 	var err error
 	s.image, err = userimage.Build(t.Context(), userimage.Recipe{}, userimage.Options{})
 	if err != nil {
@@ -89,7 +90,7 @@ func newSite(t testing.TB, spec lab.Spec) *site {
 }
 
 // build builds the binaries and the ramdisk.
-func (s *site) build() {
+func (s *site) build(ramdisk []string) {
 	s.t.Helper()
 	for _, name := range []string{"ferric", "ferric-agent"} {
 		cmd := exec.CommandContext(s.t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(s.bin, name), "./cmd/"+name)
@@ -99,7 +100,7 @@ func (s *site) build() {
 			s.t.Fatalf("build %s: %v\n%s", name, err, out)
 		}
 	}
-	s.run(filepath.Join(s.bin, "ferric"), "ramdisk", "build", "--out", filepath.Join(s.dir, "ramdisk"))
+	s.run(filepath.Join(s.bin, "ferric"), append([]string{"ramdisk", "build", "--out", filepath.Join(s.dir, "ramdisk")}, ramdisk...)...)
 }
 
 // run runs a program that must succeed.
@@ -112,8 +113,15 @@ func (s *site) run(name string, args ...string) string {
 	return string(out)
 }
 
-// start starts `ferric serve` in the lab's namespace and waits until it is healthy.
+// start starts `ferric serve` and waits until it is healthy.
 func (s *site) start() {
+	s.t.Helper()
+	s.launch()
+	s.healthy()
+}
+
+// launch starts `ferric serve` in the lab's namespace.
+func (s *site) launch() {
 	s.t.Helper()
 	if s.log == nil {
 		var err error
@@ -130,6 +138,11 @@ func (s *site) start() {
 	if err := s.serve.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// healthy waits until Ferric says that it is.
+func (s *site) healthy() {
+	s.t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
 		resp, err := s.client.Get("http://127.0.0.1:6385/healthcheck")
