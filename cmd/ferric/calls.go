@@ -20,6 +20,12 @@ type envelope struct {
 	Args   json.RawMessage `json:"args"`
 }
 
+// outgoing is an envelope whose arguments have yet to be written as JSON.
+type outgoing struct {
+	Method rpc.Method `json:"method"`
+	Args   any        `json:"args"`
+}
+
 // callSubject is where a conductor listens.
 func callSubject(host string) string { return bus.Subject("conductor", host) }
 
@@ -105,9 +111,5 @@ func (c *calls) CallAny(ctx context.Context, method rpc.Method, req, resp any) e
 }
 
 func (c *calls) send(ctx context.Context, host string, method rpc.Method, req, resp any) error {
-	args, err := json.Marshal(req)
-	if err != nil {
-		return ferric.Errorf(ferric.CodeInternal, "call %s: %w", method, err)
-	}
-	return c.bus.Call(ctx, callSubject(host), envelope{method, args}, resp)
+	return c.bus.Call(ctx, callSubject(host), outgoing{method, req}, resp)
 }
