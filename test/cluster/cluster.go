@@ -18,7 +18,7 @@ type Spec struct {
 	Settings []string
 	// Bin is a folder with the programs ferric and natsserver. Empty: they are built.
 	Bin string
-	// Dir is where everything is kept. Empty: a temporary folder, which Down removes.
+	// Dir is where everything is kept; it must be empty. Empty: a temporary folder, which Down removes.
 	Dir string
 	// Log is told what is going on.
 	Log func(format string, args ...any)
@@ -72,11 +72,19 @@ func (c *Cluster) up(ctx context.Context) (err error) {
 		if c.Dir, err = os.MkdirTemp("", "ferric-cluster-"); err != nil {
 			return err
 		}
+	} else if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return err
+	} else if err := os.MkdirAll(c.Dir, 0o711); err != nil {
+		return err
 	}
 	if err := os.Chmod(c.Dir, 0o711); err != nil { // PostgreSQL is not root
 		return err
 	}
-	if c.Bin == "" {
+	if c.Bin != "" {
+		if c.Bin, err = filepath.Abs(c.Bin); err != nil {
+			return err
+		}
+	} else {
 		c.Bin = filepath.Join(c.Dir, "bin")
 		if err := Build(ctx, c.Bin); err != nil {
 			return err
