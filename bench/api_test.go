@@ -18,6 +18,7 @@ var (
 	target   = flag.String("target", "", "BenchmarkAPI, BenchmarkDeploy: URL of a running Ironic API to measure in place of a Ferric of its own")
 	clients  = flag.Int("clients", 8, "BenchmarkAPI: how many clients ask at once")
 	postgres = flag.Bool("postgres", false, "BenchmarkAPI, BenchmarkDeploy: Ferric's database is PostgreSQL, which is started for it")
+	bmcs     = flag.Int("bmcs", 10000, "BenchmarkPowerSync: how many BMCs there are")
 )
 
 // BenchmarkAPI measures the API over HTTP: what is asked, how many requests a second, their median and 99th percentile, and the

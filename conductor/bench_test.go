@@ -64,7 +64,9 @@ func (m *metrics) StepEnded(kind, step, status string, _ time.Duration) {
 	m.steps = append(m.steps, kind+" "+step+" "+status)
 }
 
-func (m *metrics) PowerSynced(bool, time.Duration) {
+func (m *metrics) PowerPass(int, time.Duration) {}
+
+func (m *metrics) PowerSynced(ferric.Code, time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.syncs++

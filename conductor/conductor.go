@@ -27,6 +27,12 @@ type Store interface {
 	ChangeNode(ctx context.Context, uuid string, version int64, m func(*ferric.Node) error) (*ferric.Node, error)
 	ForceNode(ctx context.Context, uuid string, version int64, m func(*ferric.Node) error) (*ferric.Node, error)
 	DeleteNode(ctx context.Context, uuid string, l flow.Lease) error
+	// What follows is for work on many nodes.
+	AllPowerStamps(ctx context.Context, fn func(*ferric.Node)) error
+	PowerStamps(ctx context.Context, uuids []string, fn func(*ferric.Node)) error
+	LastChange(ctx context.Context) (int64, error)
+	ChangedNodes(ctx context.Context, afterID int64) (uuids []string, lastID int64, whole bool, err error)
+	ChangeNodes(ctx context.Context, changes []*ferric.NodeChange) error
 
 	PartStore
 
@@ -109,7 +115,9 @@ type Deps struct {
 // Metrics is told what happens, for people who watch. Methods must not block.
 type Metrics interface {
 	StepEnded(kind, step, status string, d time.Duration)
-	PowerSynced(ok bool, d time.Duration)
+	// PowerSynced is told of every machine that was asked for its power state; failure is "" if it answered. PowerPass is told of every pass.
+	PowerSynced(failure ferric.Code, d time.Duration)
+	PowerPass(nodes int, d time.Duration)
 	Heartbeat()
 }
 
@@ -120,12 +128,12 @@ type Conductor struct {
 	machine *state.Machine
 	runner  *flow.Runner
 	inspect *inspection.Processor
+	power   *powerSync
 	wanted  chan struct{} // an allocation came in
 
-	mu         sync.Mutex
-	members    *ring.Ring
-	powerFails map[string]int  // consecutive failures of power sync by node
-	consoles   map[string]bool // nodes whose console runs here
+	mu       sync.Mutex
+	members  *ring.Ring
+	consoles map[string]bool // nodes whose console runs here
 }
 
 // New makes a conductor. CodeInvalid if the configuration is wrong.
@@ -136,8 +144,9 @@ func New(c Config, d Deps) (*Conductor, error) {
 	if err := d.Drivers.Check(); err != nil {
 		return nil, err
 	}
-	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), powerFails: map[string]int{}, consoles: map[string]bool{},
+	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), consoles: map[string]bool{},
 		wanted: make(chan struct{}, 1)}
+	co.power = newPowerSync(co)
 	var err error
 	if co.inspect, err = inspection.New(c.Inspection.Settings); err != nil {
 		return nil, err
@@ -174,7 +183,7 @@ func (c *Conductor) Start(ctx context.Context) error {
 func (c *Conductor) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { c.every(ctx, c.HeartbeatInterval, "announce", c.beat) })
-	loops.Go(func() { c.every(ctx, c.PowerSyncInterval, "power sync", c.syncPower) })
+	loops.Go(func() { c.power.run(ctx) })
 	loops.Go(func() { c.every(ctx, time.Hour, "prune history", c.prune) })
 	loops.Go(func() { c.every(ctx, c.ConsoleInterval, "consoles", c.keepConsoles) })
 	loops.Go(func() { c.every(ctx, c.StuckInterval, "stuck detection", c.findStuck) })

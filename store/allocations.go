@@ -99,6 +99,7 @@ func (s *Store) DueAllocations(ctx context.Context, limit int) (list []string, e
 			return err
 		}
 		defer rows.Close()
+		list = nil
 		for rows.Next() {
 			var id string
 			if err := rows.Scan(&id); err != nil {

@@ -111,6 +111,7 @@ func sameRows[T any](a, b []*T, name func(*T) string) bool {
 func (s *Store) BIOSSettings(ctx context.Context, nodeUUID string) (list []ferric.BIOSSetting, err error) {
 	err = s.get(ctx, "read BIOS settings", func(ctx context.Context, q querier) error {
 		rows, err := biosTable.all(ctx, s, q, "WHERE node_uuid = $1 ORDER BY name", clean(nodeUUID))
+		list = nil
 		for _, b := range rows {
 			list = append(list, b.BIOSSetting)
 		}

@@ -47,6 +47,9 @@ func (o outage) Unwrap() error { return o.error }
 // Is implements the interface that errors.Is looks for.
 func (o outage) Is(target error) bool { return target == ferric.ErrOutage }
 
+// closedText is the error of a closed sql.DB, which database/sql does not export.
+const closedText = "sql: database is closed"
+
 func errorCode(err error) ferric.Code {
 	var pg *pgconn.PgError
 	var lite *sqlite.Error
@@ -78,7 +81,7 @@ func errorCode(err error) ferric.Code {
 		return ferric.CodeUnavailable
 	case errors.As(err, &connect), errors.As(err, &network):
 		return ferric.CodeUnavailable
-	case err.Error() == "sql: database is closed": // database/sql does not export it
+	case err.Error() == closedText:
 		return ferric.CodeUnavailable
 	}
 	return ferric.CodeInternal

@@ -71,6 +71,7 @@ func (s *Store) SetFirmware(ctx context.Context, nodeUUID string, components []f
 func (s *Store) Firmware(ctx context.Context, nodeUUID string) (list []ferric.FirmwareComponent, err error) {
 	err = s.get(ctx, "read firmware components", func(ctx context.Context, q querier) error {
 		rows, err := firmwareTable.all(ctx, s, q, "WHERE node_uuid = $1 ORDER BY component", clean(nodeUUID))
+		list = nil
 		for _, f := range rows {
 			list = append(list, *f)
 		}

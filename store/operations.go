@@ -122,6 +122,7 @@ func (s *Store) operations(ctx context.Context, clauses string, args ...any) (li
 		if err != nil {
 			return err
 		}
+		list = nil
 		for _, o := range rows {
 			if o.Steps, err = readSteps(ctx, s, q, o.ID); err != nil {
 				return err
@@ -155,6 +156,7 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (list []flow.
 			return err
 		}
 		defer rows.Close()
+		list = nil
 		for rows.Next() {
 			var d flow.Due
 			var at int64

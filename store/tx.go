@@ -56,13 +56,17 @@ func (s *Store) write(ctx context.Context, what string, fn func(ctx context.Cont
 		if errors.As(err, &own) {
 			return own.error
 		}
-		if !again(err) || try == maxTries {
+		var pause time.Duration
+		switch {
+		case s.away(err):
+			pause = pauseBefore(try)
+		case again(err) && try < maxTries:
+			pause = time.Duration(rand.Int64N(int64(try) * int64(5*time.Millisecond)))
+		default:
 			return s.coded(ctx, what, err)
 		}
-		select {
-		case <-ctx.Done():
+		if !rest(ctx, pause) {
 			return s.coded(ctx, what, err)
-		case <-time.After(time.Duration(rand.Int64N(int64(try) * int64(5*time.Millisecond)))):
 		}
 	}
 }
@@ -92,7 +96,7 @@ func (s *Store) writeOnce(ctx context.Context, fn func(ctx context.Context, t *t
 		return false, err
 	}
 	if err := begun.Commit(); err != nil {
-		return false, err
+		return false, committing{err}
 	}
 	if s.wp != nil {
 		s.wp.prepareWanted(ctx)
@@ -100,26 +104,28 @@ func (s *Store) writeOnce(ctx context.Context, fn func(ctx context.Context, t *t
 	return len(t.changes) > 0, nil
 }
 
-// read runs fn on one consistent view of the database.
+// read runs fn on one consistent view of the database. fn is called again after an outage: it must begin anew.
 func (s *Store) read(ctx context.Context, what string, fn func(ctx context.Context, q querier) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	view, err := s.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
-	if err != nil {
-		return s.coded(ctx, what, err)
-	}
-	defer view.Rollback()
-	return s.coded(ctx, what, fn(ctx, inTx{view, s.rp}))
+	return s.coded(ctx, what, patiently(ctx, func() error {
+		view, err := s.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+		if err != nil {
+			return err
+		}
+		defer view.Rollback()
+		return fn(ctx, inTx{view, s.rp})
+	}, s.away))
 }
 
-// get runs fn, which reads with a single statement.
+// get runs fn, which reads with a single statement. fn is called again after an outage: it must begin anew.
 func (s *Store) get(ctx context.Context, what string, fn func(ctx context.Context, q querier) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if s.rp != nil {
 		return s.coded(ctx, what, fn(ctx, s.rp))
 	}
-	return s.coded(ctx, what, fn(ctx, s.r))
+	return s.coded(ctx, what, patiently(ctx, func() error { return fn(ctx, s.r) }, s.away))
 }
 
 // exec runs one statement outside of a larger transaction and returns how many rows it touched.
@@ -127,7 +133,11 @@ func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int,
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if s.postgres {
-		n, err := affected(s.w.ExecContext(ctx, query, args...))
+		n := 0
+		err := patiently(ctx, func() (err error) {
+			n, err = affected(s.w.ExecContext(ctx, query, args...))
+			return err
+		}, func(err error) bool { return s.away(err) && unsent(err) })
 		return n, s.coded(ctx, what, err)
 	}
 	n := 0

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"time"
 
 	"ferric"
@@ -13,6 +14,7 @@ import (
 	"ferric/image/configdrive"
 
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 )
 
 // How often a running agent command is asked after, and how long an agent may be out of reach meanwhile.
@@ -29,7 +31,7 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 		idle = -1 // a session per command
 	}
 	pool := ipmi.NewPool(ipmi.Options{CipherSuites: cfg.IPMI.CipherSuiteVersions, OperationTimeout: cfg.IPMI.CommandRetryTimeout,
-		MinInterval: 0, TryWait: cfg.IPMI.MinCommandInterval, SessionIdle: idle,
+		MinInterval: 0, TryWait: cfg.IPMI.MinCommandInterval, SessionIdle: idle, MaxSessions: maxSessions(s.log),
 		KeepBootTimeout: !cfg.IPMI.DisableBootTimeout, Logger: s.log})
 	s.closers = append(s.closers, func() error { pool.Close(); return nil })
 
@@ -70,6 +72,8 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 	if err != nil {
 		return err
 	}
+	s.metrics.watchPower(c.PowerSyncState)
+	s.metrics.watchBMCs(pool.Stats)
 	if err := c.Start(ctx); err != nil {
 		return err
 	}
@@ -97,6 +101,19 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 		})
 	})
 	return nil
+}
+
+// maxSessions is how many sessions with BMCs may be open: each is a file descriptor, and a quarter of them is left for the rest.
+func maxSessions(log *slog.Logger) int {
+	const wanted = 20000
+	var limit unix.Rlimit // Go has raised the soft limit to the hard one
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur/4*3 >= wanted {
+		return wanted
+	}
+	n := int(limit.Cur / 4 * 3)
+	log.Warn("the limit of open files bounds the sessions with BMCs; with more nodes than that, sessions are opened anew all the time. "+
+		"Raise it: LimitNOFILE= in the unit, or ulimit -n", "open_files", limit.Cur, "sessions", n)
+	return n
 }
 
 // driveBuilder makes config drives with package configdrive.

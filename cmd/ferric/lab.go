@@ -42,6 +42,7 @@ func labVerbs() []labVerb {
 		{name: "log", args: "NODE", help: "show what the serial console said (-f: go on)", run: labLog},
 		{name: "screenshot", args: "NODE FILE", help: "save the screen as PNG", run: labScreenshot},
 		{name: "exec", args: "COMMAND…", help: "run a command in the lab's network namespace", run: labExec},
+		{name: "bmcs", help: "run many IPMI BMCs in one process, and enrol them: for load and for trying a fleet", run: labBMCs},
 		{name: "image", help: "build a Debian image to deploy", run: labImage},
 		{name: "packages", help: "list the Debian packages that labs and images need", run: labPackages},
 		{name: "chassis-control", hidden: true, run: labChassisControl},

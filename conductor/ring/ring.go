@@ -7,6 +7,7 @@
 package ring
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
@@ -63,4 +64,13 @@ func (r *Ring) Hosts() []string {
 func weight(host, node string) uint64 {
 	sum := sha256.Sum256([]byte(host + "\x00" + node))
 	return binary.BigEndian.Uint64(sum[:8])
+}
+
+// Same reports whether two rings give every node to the same conductor.
+func (r *Ring) Same(o *Ring) bool {
+	byHost := func(a, b ferric.Conductor) int { return cmp.Compare(a.Host, b.Host) }
+	return slices.EqualFunc(slices.SortedFunc(slices.Values(r.members), byHost), slices.SortedFunc(slices.Values(o.members), byHost),
+		func(a, b ferric.Conductor) bool {
+			return a.Host == b.Host && a.Group == b.Group && slices.Equal(a.HardwareTypes, b.HardwareTypes)
+		})
 }

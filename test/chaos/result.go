@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -29,6 +30,9 @@ type result struct {
 func (r *result) Good() bool {
 	return r != nil && len(r.Errors) == 0 && r.Late == 0 && r.Proof != nil && len(r.Proof.Problems) == 0 && r.Proof.Twice == 0
 }
+
+// particulars are what differs between errors that are the same: UUIDs, addresses.
+var particulars = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|10\.79\.\d+\.\d+(:\d+)?`)
 
 // String is the table.
 func (r *result) String() string {
@@ -81,8 +85,12 @@ func (r *result) String() string {
 	for _, death := range r.Deaths {
 		fmt.Fprintln(&text, death)
 	}
-	for _, e := range slices.Sorted(maps.Keys(r.Client.Errors)) {
-		fmt.Fprintf(&text, "%d × %s\n", r.Client.Errors[e], e)
+	texts := map[string]int{}
+	for e, n := range r.Client.Errors {
+		texts[particulars.ReplaceAllString(e, "…")] += n
+	}
+	for _, e := range slices.Sorted(maps.Keys(texts)) {
+		fmt.Fprintf(&text, "%d × %s\n", texts[e], e)
 	}
 	return text.String()
 }
