@@ -75,13 +75,25 @@ func (c *Conductor) heartbeat(ctx context.Context, a rpc.HeartbeatArgs) error {
 	if c.AgentRequireTLS && u.Scheme != "https" {
 		return ferric.Errorf(ferric.CodeInvalid, `TLS is required by configuration: "callback_url" must begin with https://`)
 	}
+	s, busy, err := c.Store.AgentContact(ctx, a.UUID)
+	if err == nil {
+		err = checkHeartbeat(s, a)
+	}
+	if ferric.IsCode(err, ferric.CodeNotFound) {
+		return ferric.Errorf(ferric.CodeInvalid, "Invalid or missing agent token received.")
+	}
+	if err != nil {
+		return err
+	}
+	// Most heartbeats tell nothing new, and nobody waits for them: only their time is noted, and written later.
+	if !busy && s.CallbackURL == a.CallbackURL && s.Version == a.AgentVersion && (a.AgentVerifyCA == "" || s.VerifyCA == a.AgentVerifyCA) && !s.LastHeartbeat.IsZero() {
+		c.calls.note(s, time.Now())
+		return nil
+	}
 	first := false
 	_, err = c.Store.ChangeAgentSession(ctx, a.UUID, func(s *ferric.AgentSession) error {
-		if s.Token == "" || subtle.ConstantTimeCompare([]byte(s.Token), []byte(a.AgentToken)) != 1 {
-			return ferric.Errorf(ferric.CodeInvalid, "Invalid or missing agent token received.")
-		}
-		if s.CallbackURL != "" && s.CallbackURL != a.CallbackURL {
-			return ferric.Errorf(ferric.CodeInvalid, `Detected change in ramdisk provided "callback_url"`)
+		if err := checkHeartbeat(s, a); err != nil {
+			return err
 		}
 		first = s.LastHeartbeat.IsZero()
 		s.CallbackURL, s.Version, s.LastHeartbeat = a.CallbackURL, a.AgentVersion, time.Now()
@@ -106,6 +118,17 @@ func (c *Conductor) heartbeat(ctx context.Context, a rpc.HeartbeatArgs) error {
 	return nil
 }
 
+// checkHeartbeat refuses a heartbeat that is not from the session's agent.
+func checkHeartbeat(s *ferric.AgentSession, a rpc.HeartbeatArgs) error {
+	if s.Token == "" || subtle.ConstantTimeCompare([]byte(s.Token), []byte(a.AgentToken)) != 1 {
+		return ferric.Errorf(ferric.CodeInvalid, "Invalid or missing agent token received.")
+	}
+	if s.CallbackURL != "" && s.CallbackURL != a.CallbackURL {
+		return ferric.Errorf(ferric.CodeInvalid, `Detected change in ramdisk provided "callback_url"`)
+	}
+	return nil
+}
+
 // agentConn speaks to the agent of one node.
 type agentConn struct {
 	c    *Conductor
@@ -116,7 +139,12 @@ type agentConn struct {
 
 // Session implements driver.Agent.
 func (a *agentConn) Session(ctx context.Context) (*ferric.AgentSession, error) {
-	return a.c.Store.AgentSession(ctx, a.node)
+	s, err := a.c.Store.AgentSession(ctx, a.node)
+	if err != nil {
+		return nil, err
+	}
+	a.c.calls.update(s)
+	return s, nil
 }
 
 // Begin implements driver.Agent.

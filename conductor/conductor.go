@@ -46,6 +46,8 @@ type Store interface {
 	PruneOperations(ctx context.Context, perNode int) (int, error)
 
 	AgentSession(ctx context.Context, node string) (*ferric.AgentSession, error)
+	AgentContact(ctx context.Context, node string) (s *ferric.AgentSession, busy bool, err error)
+	AgentsCalled(ctx context.Context, calls []ferric.AgentSession) error
 	BeginAgentSession(ctx context.Context, node string) error
 	EndAgentSession(ctx context.Context, node string) error
 	ChangeAgentSession(ctx context.Context, node string, m func(*ferric.AgentSession) error) (*ferric.AgentSession, error)
@@ -129,6 +131,7 @@ type Conductor struct {
 	runner  *flow.Runner
 	inspect *inspection.Processor
 	power   *powerSync
+	calls   agentCalls
 	wanted  chan struct{} // an allocation came in
 
 	mu       sync.Mutex
@@ -184,6 +187,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { c.every(ctx, c.HeartbeatInterval, "announce", c.beat) })
 	loops.Go(func() { c.power.run(ctx) })
+	loops.Go(func() { c.writeAgentCalls(ctx) })
 	loops.Go(func() { c.every(ctx, time.Hour, "prune history", c.prune) })
 	loops.Go(func() { c.every(ctx, c.ConsoleInterval, "consoles", c.keepConsoles) })
 	loops.Go(func() { c.every(ctx, c.StuckInterval, "stuck detection", c.findStuck) })

@@ -54,6 +54,7 @@ func TestNoFastTrack(t *testing.T) {
 		"old heartbeat": {conf: fastTrack, want: slow, before: func(b *bench, m *machine) {
 			m.running().stopCalling()
 			m.running().work.Wait()
+			b.procs[0].WriteAgentCalls() // what is still in memory would be younger
 			if _, err := b.store.ChangeAgentSession(b.Context(), m.id, func(s *ferric.AgentSession) error {
 				s.LastHeartbeat = time.Now().Add(-2 * patience)
 				return nil

@@ -174,6 +174,10 @@ func (m *mortal) ChangeAgentSession(ctx context.Context, node string, f func(*fe
 	return s, err
 }
 
+func (m *mortal) AgentsCalled(ctx context.Context, calls []ferric.AgentSession) error {
+	return m.other(func() error { return m.Store.AgentsCalled(ctx, calls) })
+}
+
 func (m *mortal) SetConfigDrive(ctx context.Context, node string, data []byte) error {
 	return m.other(func() error { return m.Store.SetConfigDrive(ctx, node, data) })
 }

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"ferric"
@@ -86,4 +88,36 @@ func (s *Store) ChangeAgentSession(ctx context.Context, nodeUUID string, fn func
 		return nil, err
 	}
 	return a, nil
+}
+
+// AgentContact returns a node's agent session, and whether an unfinished operation of the node may be waiting for its agent (CodeNotFound).
+func (s *Store) AgentContact(ctx context.Context, nodeUUID string) (a *ferric.AgentSession, busy bool, err error) {
+	if a, err = s.AgentSession(ctx, nodeUUID); err != nil {
+		return nil, false, err
+	}
+	err = s.get(ctx, "look for operations of node "+nodeUUID, func(ctx context.Context, q querier) error {
+		return q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM operations WHERE node_uuid = $1 AND ended_at = 0)", clean(nodeUUID)).Scan(&busy)
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return a, busy, nil
+}
+
+// AgentsCalled notes when agents called last, in one transaction: node, start of the session, and time. What is older than what is stored, and what
+// belongs to another session of the node, is passed over.
+func (s *Store) AgentsCalled(ctx context.Context, calls []ferric.AgentSession) error {
+	// One order for all, so that two processes do not wait for each other's rows.
+	calls = slices.SortedFunc(slices.Values(calls), func(a, b ferric.AgentSession) int { return strings.Compare(a.NodeUUID, b.NodeUUID) })
+	return s.write(ctx, "note the calls of agents", func(ctx context.Context, t *tx) error {
+		for _, a := range calls {
+			at := micros(a.LastHeartbeat)
+			_, err := t.ExecContext(ctx, "UPDATE agent_sessions SET last_heartbeat = $1 WHERE node_uuid = $2 AND started_at = $3 AND last_heartbeat < $4",
+				at, clean(a.NodeUUID), micros(a.StartedAt), at)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -1,0 +1,4 @@
+package conductor
+
+// WriteAgentCalls writes what is due in a second.
+func (c *Conductor) WriteAgentCalls() { c.flushAgentCalls() }
