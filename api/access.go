@@ -35,7 +35,7 @@ type guarded struct {
 func (a *API) guarded() map[string]guarded {
 	return map[string]guarded{
 		"node": {seeNode, func(rq *request) (policy.Target, error) {
-			n, err := a.node(rq)
+			n, err := a.stamp(rq)
 			if err != nil {
 				return policy.Target{}, err
 			}

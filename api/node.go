@@ -16,6 +16,18 @@ func (a *API) node(rq *request) (*ferric.Node, error) {
 	return a.loadNode(rq, a.deps.Store.NodeByIdent)
 }
 
+// stamp is node with no more than whose it is and which conductor serves it. It is loaded once for a request.
+func (a *API) stamp(rq *request) (*ferric.Node, error) {
+	if rq.stamped != nil {
+		return rq.stamped, nil
+	}
+	n, err := a.loadNode(rq, a.deps.Store.NodeStamp)
+	if err == nil {
+		rq.stamped = n
+	}
+	return n, err
+}
+
 // nodeLoader loads a node by UUID or name, all of it or a part.
 type nodeLoader func(ctx context.Context, ident string) (*ferric.Node, error)
 

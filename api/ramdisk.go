@@ -129,7 +129,7 @@ func (a *API) heartbeat(rq *request) (any, error) {
 	if rq.args.has("agent_verify_ca") && rq.version < 68 {
 		return nil, invalid(`Field "agent_verify_ca" not recognised in this version`)
 	}
-	n, err := a.node(rq)
+	n, err := a.stamp(rq)
 	if err != nil {
 		return nil, err
 	}

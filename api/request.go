@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"ferric"
 	"ferric/policy"
 	"ferric/rpc"
 )
@@ -36,6 +37,7 @@ type request struct {
 	header   http.Header     // of the answer
 	status   int             // of the answer, where the route does not say; 0: the route's
 	noBody   bool            // the request had none
+	stamped  *ferric.Node    // see API.stamp
 	// jsonSuffix: the path ended in .json, which was taken away.
 	jsonSuffix bool
 }

@@ -11,6 +11,7 @@ import (
 	"ferric/driver"
 	"ferric/flow"
 	"ferric/inspection"
+	"ferric/rpc"
 	"ferric/state"
 )
 
@@ -132,7 +133,9 @@ type Conductor struct {
 	inspect *inspection.Processor
 	power   *powerSync
 	calls   agentCalls
-	wanted  chan struct{} // an allocation came in
+	// answering is what answers makes: it is asked for with every call.
+	answering map[rpc.Method]answer
+	wanted    chan struct{} // an allocation came in
 
 	mu       sync.Mutex
 	members  *ring.Ring
@@ -149,7 +152,7 @@ func New(c Config, d Deps) (*Conductor, error) {
 	}
 	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), consoles: map[string]bool{},
 		wanted: make(chan struct{}, 1)}
-	co.power = newPowerSync(co)
+	co.power, co.answering = newPowerSync(co), co.answers()
 	var err error
 	if co.inspect, err = inspection.New(c.Inspection.Settings); err != nil {
 		return nil, err
