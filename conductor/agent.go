@@ -52,7 +52,7 @@ func (c *Conductor) agentToken(ctx context.Context, id string) (*rpc.LookupReply
 			reply.Token = s.Token
 		}
 		known = s.LastHeartbeat
-		s.LookedUpAt = time.Now()
+		s.LookedUpAt = c.Store.Now()
 		return nil
 	})
 	if ferric.IsCode(err, ferric.CodeNotFound) {
@@ -96,7 +96,7 @@ func (c *Conductor) heartbeat(ctx context.Context, a rpc.HeartbeatArgs) error {
 			return err
 		}
 		first = s.LastHeartbeat.IsZero()
-		s.CallbackURL, s.Version, s.LastHeartbeat = a.CallbackURL, a.AgentVersion, time.Now()
+		s.CallbackURL, s.Version, s.LastHeartbeat = a.CallbackURL, a.AgentVersion, c.Store.Now()
 		if a.AgentVerifyCA != "" {
 			s.VerifyCA = a.AgentVerifyCA
 		}

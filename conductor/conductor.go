@@ -18,6 +18,8 @@ import (
 // Store is what the conductor needs of the database, besides the ledger. Package store implements it.
 type Store interface {
 	flow.Ledger
+	// Now is the time by the clock that all conductors share.
+	Now() time.Time
 
 	CreateNode(ctx context.Context, n *ferric.Node) error
 	Node(ctx context.Context, uuid string) (*ferric.Node, error)
@@ -104,7 +106,7 @@ type ConfigDrives interface {
 	Build(ctx context.Context, node *ferric.Node, raw []byte) ([]byte, error)
 }
 
-// Deps is what a conductor works with. All fields must be set, but for Local.
+// Deps is what a conductor works with. All fields must be set but those that say otherwise.
 type Deps struct {
 	Store        Store
 	Drivers      *driver.Registry
@@ -113,6 +115,8 @@ type Deps struct {
 	Metrics      Metrics
 	// Local tells for an examination what is not well on this host: disks, files. nil: nobody looks.
 	Local func(ctx context.Context) []ferric.Finding
+	// CallsArrive says whether agents' calls can reach a conductor. While they cannot, waits for them do not run out. nil: always.
+	CallsArrive func() bool
 }
 
 // Metrics is told what happens, for people who watch. Methods must not block.
@@ -163,6 +167,7 @@ func New(c Config, d Deps) (*Conductor, error) {
 	co.runner = flow.New(flow.Config{
 		Ledger: d.Store, Owner: c.Host, Programs: co.programs(), Owns: co.owns, Workers: c.Workers, Reserved: c.ReservedWorkers,
 		LeaseTTL: c.LeaseTTL, LockWait: c.LockWait, Log: d.Log,
+		Now: d.Store.Now, Serving: d.CallsArrive,
 		Observe: func(op *flow.Operation, s *flow.Step) {
 			d.Metrics.StepEnded(op.Kind, s.Interface+"."+s.Name, string(s.Status), s.EndedAt.Sub(s.StartedAt))
 		},

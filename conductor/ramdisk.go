@@ -18,9 +18,9 @@ func itoa(i int) string { return strconv.Itoa(i) }
 
 // rampUp is the checkpoint of bootRamdisk: how far it came.
 type rampUp struct {
-	Phase   string    `json:"phase"`             // "", prepared, started
-	Started time.Time `json:"started,omitzero"`  // when the machine was started
-	Retries int       `json:"retries,omitempty"` // how often it was started anew since no agent looked its node up
+	Phase   string        `json:"phase"`             // "", prepared, started
+	Started time.Duration `json:"waited,omitempty"`  // how long the step had waited when the machine was started
+	Retries int           `json:"retries,omitempty"` // how often it was started anew since no agent looked its node up
 }
 
 // bootRamdisk brings the machine into the ramdisk and waits for its agent. A second run after a crash goes on where the first
@@ -55,7 +55,7 @@ func (c *Conductor) bootRamdisk(purpose driver.NetworkPurpose, timeout time.Dura
 					return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "power on to boot the ramdisk: %w", err)
 				}
 			}
-			at.Phase, at.Started = "started", t.Flow.Now()
+			at.Phase, at.Started = "started", t.Flow.Waited()
 			if err := t.Flow.SaveAnd(ctx, at, func(n *ferric.Node) error { n.PowerState = ferric.PowerOn; return nil }); err != nil {
 				return flow.Outcome{}, err
 			}
@@ -82,7 +82,7 @@ func (c *Conductor) bootRamdisk(purpose driver.NetworkPurpose, timeout time.Dura
 // ready to start it anew: firmware and boot loaders give up, or hang, on a lost packet. An agent that never got the answer to its lookup has no
 // token, which is handed out once, and needs a new start, too.
 func (c *Conductor) bootFailed(ctx context.Context, t *driver.Task, at *rampUp) bool {
-	if c.BootRetryTimeout <= 0 || at.Phase != "started" || t.Flow.Now().Sub(at.Started) < c.BootRetryTimeout {
+	if c.BootRetryTimeout <= 0 || at.Phase != "started" || t.Flow.Waited()-at.Started < c.BootRetryTimeout {
 		return false
 	}
 	s, err := t.Agent.Session(ctx)

@@ -107,8 +107,10 @@ func passwordOf(n *ferric.Node) (string, error) {
 
 // handover is the checkpoint of finalizeRescue.
 type handover struct {
-	At          time.Time `json:"at,omitzero"`           // when the agent was told first
-	Interrupted bool      `json:"interrupted,omitempty"` // the conductor died while it told the agent: it may have been told
+	Told        bool          `json:"told,omitempty"`        // the agent was told, or was about to be
+	Interrupted bool          `json:"interrupted,omitempty"` // the conductor died while it told the agent: it may have been told
+	Heard       time.Time     `json:"heard,omitzero"`        // when the agent had called last
+	Waited      time.Duration `json:"waited,omitempty"`      // how long the step had waited then
 }
 
 // finalizeRescue gives the agent the password. An agent that has it stops to listen and to call, perhaps before its answer was noted: one that
@@ -122,18 +124,20 @@ func (c *Conductor) finalizeRescue(ctx context.Context, t *driver.Task) (flow.Ou
 	if err != nil {
 		return flow.Outcome{}, err
 	}
-	if at.At.IsZero() || t.Flow.Repeated && !at.Interrupted {
-		at = handover{At: t.Flow.Now(), Interrupted: !at.At.IsZero()}
+	if !at.Told || t.Flow.Repeated && !at.Interrupted {
+		at = handover{Told: true, Interrupted: at.Told}
 		if err := t.Flow.Save(ctx, at); err != nil {
 			return flow.Outcome{}, err
 		}
 	}
 	if s, err := t.Agent.Session(ctx); err == nil && at.Interrupted {
-		last := at.At
-		if s.LastHeartbeat.After(last) {
-			last = s.LastHeartbeat
+		if !s.LastHeartbeat.Equal(at.Heard) {
+			at.Heard, at.Waited = s.LastHeartbeat, t.Flow.Waited()
+			if err := t.Flow.Save(ctx, at); err != nil {
+				return flow.Outcome{}, err
+			}
 		}
-		if t.Flow.Now().Sub(last) > c.AgentHeartbeatTimeout {
+		if t.Flow.Waited()-at.Waited >= min(c.AgentHeartbeatTimeout, c.AgentTimeout) {
 			return flow.Done("the agent has fallen silent: it has the password"), nil
 		}
 	}

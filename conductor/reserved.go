@@ -101,9 +101,9 @@ func (c *Conductor) reserved(phase driver.Phase, name string) stepCode {
 
 // waiting is the checkpoint of waitStep.
 type waiting struct {
-	Until  time.Time `json:"until,omitzero"`
-	Called time.Time `json:"called,omitzero"` // when the agent had called last before the step began
-	Begun  bool      `json:"begun"`
+	Seconds int64     `json:"seconds,omitempty"`
+	Called  time.Time `json:"called,omitzero"` // when the agent had called last before the step began
+	Begun   bool      `json:"begun"`
 }
 
 // waitStep lets time pass without keeping a worker: a row, not a sleep.
@@ -129,20 +129,20 @@ func (c *Conductor) waitStep(phase driver.Phase) stepCode {
 						" was asked for, which is more than conductor.max_conductor_wait_step_seconds allows; waiting for "+c.MaxWaitStep.String())
 					seconds = c.MaxWaitStep
 				}
-				at.Until = t.Flow.Now().Add(seconds)
+				at.Seconds = int64(seconds / time.Second)
 			}
 			if err := t.Flow.Save(ctx, at); err != nil {
 				return flow.Outcome{}, err
 			}
 		}
 		if timed {
-			left := at.Until.Sub(t.Flow.Now())
+			left := time.Duration(at.Seconds)*time.Second - t.Flow.Waited()
 			if left <= 0 {
 				return flow.Done(nil), nil
 			}
 			return t.Flow.Wait("", "the time that the step is to wait", left, 0)
 		}
-		if last.After(at.Called) {
+		if !last.Equal(at.Called) {
 			return flow.Done(nil), nil
 		}
 		return t.Flow.Wait(flow.EventHeartbeat, "the agent's next call", 15*time.Second, c.callbackTimeout(phase))

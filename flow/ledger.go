@@ -72,6 +72,9 @@ type Ledger interface {
 	// Due lists unfinished operations whose time has come and whose node has no live lease, longest due first. The time of
 	// a Running, Waiting or Failing operation is WakeAt (zero: at once); that of a Held one comes with its event or an abort.
 	Due(ctx context.Context, now time.Time, limit int) ([]Due, error)
+	// Rewake makes operations due at once that were written down more than ahead in the future, and returns how many there were: the clock was put
+	// back since, and their times are wrong.
+	Rewake(ctx context.Context, now time.Time, ahead time.Duration) (int, error)
 	// NextWake returns the earliest WakeAt in the future of an unfinished operation, zero if there is none.
 	NextWake(ctx context.Context, now time.Time) (time.Time, error)
 

@@ -59,13 +59,16 @@ type Operation struct {
 	WaitWhat  string    `json:"wait_what,omitempty"` // for people: what is being waited for
 	WaitSince time.Time `json:"wait_since,omitzero"` // when this wait began
 	WakeAt    time.Time `json:"wake_at,omitzero"`    // when it is due even without the event
-	Signals   int64     `json:"signals,omitempty"`   // events counted so far (see Ledger.Signal)
-	CreatedAt time.Time `json:"created_at,omitzero"` //
-	UpdatedAt time.Time `json:"updated_at,omitzero"` //
-	EndedAt   time.Time `json:"ended_at,omitzero"`   //
-	Steps     []Step    `json:"steps"`               // in the order in which they run
-	Conductor string    `json:"conductor,omitempty"` // host name of the conductor that worked on it last
-	Takeovers int       `json:"takeovers,omitempty"` // how often it was carried on after an interruption
+	// Waited is how much of this wait counts: the time in which somebody looked after it. LookedAt is when somebody did so last. See count.
+	Waited    time.Duration `json:"waited,omitempty"`
+	LookedAt  time.Time     `json:"looked_at,omitzero"`
+	Signals   int64         `json:"signals,omitempty"`   // events counted so far (see Ledger.Signal)
+	CreatedAt time.Time     `json:"created_at,omitzero"` //
+	UpdatedAt time.Time     `json:"updated_at,omitzero"` //
+	EndedAt   time.Time     `json:"ended_at,omitzero"`   //
+	Steps     []Step        `json:"steps"`               // in the order in which they run
+	Conductor string        `json:"conductor,omitempty"` // host name of the conductor that worked on it last
+	Takeovers int           `json:"takeovers,omitempty"` // how often it was carried on after an interruption
 	// Mark names the write of a checkpoint, so that one whose answer was lost can be asked for again (see Ledger.Checkpoint). It is not read back.
 	Mark string `json:"-"`
 }

@@ -26,6 +26,8 @@ type Config struct {
 	LockWait time.Duration // how long to wait for somebody else's short lease, or for a free worker; 3 s
 	Log      *slog.Logger
 	Now      func() time.Time // time.Now
+	// Serving says whether events can come at all: whether somebody takes agents' calls. While not, waits for events do not run out. nil: always.
+	Serving func() bool
 	// Observe is told of every step that ended, for metrics. It may be nil.
 	Observe func(op *Operation, s *Step)
 }
@@ -50,8 +52,10 @@ type Runner struct {
 
 // holding is a lease that this runner has, and how to stop whoever relies on it.
 type holding struct {
-	lease  Lease
-	cancel context.CancelCauseFunc
+	lease   Lease
+	cancel  context.CancelCauseFunc
+	renewed time.Time // when it was taken, or renewed last
+	ranOut  bool      // it was renewed too late; see stoodStill
 }
 
 // errLeaseLost is the cause of a worker's cancellation when its lease was taken over.
@@ -109,8 +113,15 @@ func (r *Runner) Run(ctx context.Context) error {
 }
 
 func (r *Runner) claimLoop(ctx context.Context) {
+	var rewoke time.Time
 	for {
 		next := r.claimDue(ctx)
+		if time.Since(rewoke) >= rewakeEvery {
+			rewoke = time.Now()
+			if r.rewake(ctx) > 0 {
+				next = 0
+			}
+		}
 		timer := time.NewTimer(next)
 		select {
 		case <-ctx.Done():
@@ -137,6 +148,9 @@ func (r *Runner) claimDue(ctx context.Context) time.Duration {
 		return r.Poll
 	}
 	for _, d := range due {
+		if r.keeps(ctx, d.NodeUUID) {
+			continue
+		}
 		if !r.reserve(r.Reserved) {
 			break
 		}
@@ -237,7 +251,7 @@ func (r *Runner) hold(ctx context.Context, lease Lease) context.Context {
 	if old := r.held[lease.NodeUUID]; old != nil {
 		old.cancel(errLeaseLost) // of Begin's planning, which is over, or of a lease that ran out
 	}
-	r.held[lease.NodeUUID] = &holding{lease: lease, cancel: cancel}
+	r.held[lease.NodeUUID] = &holding{lease: lease, cancel: cancel, renewed: r.now()}
 	return ctx
 }
 
@@ -279,9 +293,13 @@ func (r *Runner) renew(ctx context.Context) {
 		leases = append(leases, h.lease)
 	}
 	r.mu.Unlock()
-	if len(leases) == 0 {
-		return
+	if len(leases) > 0 {
+		r.renewAll(ctx, leases)
 	}
+}
+
+// renewAll prolongs leases that this runner holds and returns how many are still its own.
+func (r *Runner) renewAll(ctx context.Context, leases []Lease) (ours int) {
 	kept, err := r.ledger.Renew(ctx, leases, r.LeaseTTL)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -304,12 +322,15 @@ func (r *Runner) renew(ctx context.Context) {
 		l, ok := until[asked.NodeUUID]
 		switch {
 		case ok && l.Epoch == asked.Epoch:
-			h.lease.Until = l.Until
+			h.ranOut = h.ranOut || now.Sub(h.renewed) > r.LeaseTTL
+			h.lease.Until, h.renewed = l.Until, now
+			ours++
 		case err == nil || !now.Before(h.lease.Until):
 			r.log.Warn("lost the lease of a node; its worker stops", "node", asked.NodeUUID)
 			h.cancel(errLeaseLost)
 		}
 	}
+	return ours
 }
 
 // Begin takes a worker and the node's lease, lets plan make an operation and its effect on the node, writes both down, and
@@ -375,11 +396,32 @@ func (r *Runner) WithLease(ctx context.Context, nodeUUID string, do func(ctx con
 	return do(r.hold(ctx, lease), lease)
 }
 
+// keeps reports whether this runner works on a node under a lease that is its own though it seems to have run out: the clock leapt. It renews the
+// lease to find out.
+func (r *Runner) keeps(ctx context.Context, nodeUUID string) bool {
+	r.mu.Lock()
+	h := r.held[nodeUUID]
+	var lease Lease
+	if h != nil {
+		lease = h.lease
+	}
+	r.mu.Unlock()
+	return h != nil && !r.now().Before(lease.Until) && r.renewAll(ctx, []Lease{lease}) > 0
+}
+
+// take takes the lease, unless this runner has it and works.
+func (r *Runner) take(ctx context.Context, nodeUUID string) (Lease, error) {
+	if r.keeps(ctx, nodeUUID) {
+		return Lease{}, ferric.Errorf(ferric.CodeLocked, "Node %s is locked by host %s, please retry after the current operation is completed.", nodeUUID, r.Owner)
+	}
+	return r.ledger.Acquire(ctx, nodeUUID, r.Owner, r.LeaseTTL)
+}
+
 // acquire takes the lease, waiting a little for one that is held now.
 func (r *Runner) acquire(ctx context.Context, nodeUUID string) (Lease, error) {
 	deadline := time.Now().Add(r.LockWait)
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 300*time.Millisecond) {
-		lease, err := r.ledger.Acquire(ctx, nodeUUID, r.Owner, r.LeaseTTL)
+		lease, err := r.take(ctx, nodeUUID)
 		if err == nil || !ferric.IsCode(err, ferric.CodeLocked) || time.Now().After(deadline) {
 			return lease, err
 		}

@@ -101,18 +101,25 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	b := &bench{t: t, world: &world{}}
 	c := store.Defaults()
 	c.DataDir = t.TempDir()
-	s, err := store.Open(t.Context(), c, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	b := &bench{t: t, store: s, node: uuid.NewString(), world: &world{}}
-	if err := s.CreateNode(t.Context(), &ferric.Node{UUID: b.node, Driver: "fake-hardware", ProvisionState: ferric.Available}); err != nil {
-		t.Fatal(err)
-	}
+	b.open(c)
 	return b
+}
+
+// open opens a store with one node.
+func (b *bench) open(c store.Config) {
+	b.t.Helper()
+	s, err := store.Open(b.t.Context(), c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { s.Close() })
+	b.store, b.node = s, uuid.NewString()
+	if err := s.CreateNode(b.t.Context(), &ferric.Node{UUID: b.node, Driver: "fake-hardware", ProvisionState: ferric.Available}); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // run starts a runner and returns it with a function that stops it.
@@ -583,8 +590,8 @@ func TestLostLease(t *testing.T) {
 		b.world.effect("a")
 		return flow.Done(nil), nil
 	}}
-	// It looks for work only when told to, so that it does not take the node again before the other has come.
-	r, _ := b.run(b.store, steps, func(c *flow.Config) { c.Poll = time.Hour })
+	// It claims nothing, so that it does not take the node again before the other has come.
+	r, _ := b.run(b.store, steps, func(c *flow.Config) { c.Owns = func(flow.Due) bool { return false } })
 	op, err := r.Begin(t.Context(), b.node, plan(step("a", flow.Safe)))
 	if err != nil {
 		t.Fatal(err)

@@ -74,10 +74,11 @@ func (t *Task) write(ctx context.Context, m Mutate) error {
 }
 
 // Wait is the Outcome of waiting for an event, looked after every poll, for timeout in all (0: for ever). Once the
-// time is over it returns CodeTimeout instead, which names what was being waited for.
+// time is over it returns CodeTimeout instead, which names what was being waited for. Only time counts in which a runner looked after
+// the wait and the event could come; see Waited.
 func (t *Task) Wait(event, what string, poll, timeout time.Duration) (Outcome, error) {
 	if timeout > 0 && t.waitsFor(event, what) {
-		left := timeout - t.Now().Sub(t.Op.WaitSince)
+		left := timeout - t.Op.Waited
 		if left <= 0 {
 			return Outcome{}, ferric.Errorf(ferric.CodeTimeout, "timed out after %s waiting for %s", timeout, what)
 		}
@@ -87,6 +88,10 @@ func (t *Task) Wait(event, what string, poll, timeout time.Duration) (Outcome, e
 	}
 	return Wait(event, what, poll), nil
 }
+
+// Waited returns how long the step has been waiting for the same thing, without the time in which no conductor was there to look, or nobody to
+// take agents' calls. What depends on how long something has not happened asks this and not the clock.
+func (t *Task) Waited() time.Duration { return t.Op.Waited }
 
 func (t *Task) waitsFor(event, what string) bool {
 	return t.Op.WaitFor == event && t.Op.WaitWhat == what && !t.Op.WaitSince.IsZero()

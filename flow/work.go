@@ -80,6 +80,7 @@ func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Ope
 		if s.Status != Waiting { // a look at how a wait stands shows nothing on the node: most often the wait just goes on
 			view = program.View(Begins, op)
 		}
+		r.count(op)
 		r.begin(op, s)
 		if node, err = r.checkpoint(ctx, lease, op, nil, view); err != nil {
 			return nil, false, fmt.Errorf("write the beginning of step %s.%s: %w", s.Interface, s.Name, err)
@@ -89,6 +90,7 @@ func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Ope
 	fn, err := program.Func(op, s)
 	var out Outcome
 	if err == nil {
+		r.watch(lease)
 		out, err = r.try(ctx, fn, t)
 	}
 	if ctx.Err() != nil {
@@ -96,6 +98,9 @@ func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Ope
 	}
 	if ferric.IsCode(err, ferric.CodeStale) {
 		return nil, false, err
+	}
+	if err != nil && s.Repeat != Never && r.stoodStill(lease) {
+		return nil, false, ferric.Errorf(ferric.CodeStale, "this process stood still for longer than its lease of the node lasts; what failed meanwhile is tried again: %w", err)
 	}
 	if err != nil {
 		return nil, true, r.fail(ctx, lease, program, op, err)
@@ -215,7 +220,10 @@ func (r *Runner) giveUp(ctx context.Context, lease Lease, op *Operation, s *Step
 func (r *Runner) wait(ctx context.Context, lease Lease, program Program, op *Operation, s *Step, out Outcome) error {
 	now := r.now()
 	if op.WaitFor != out.waitFor || op.WaitWhat != out.what || op.WaitSince.IsZero() {
-		op.WaitSince = now
+		op.WaitSince, op.Waited, op.LookedAt = now, 0, now
+	}
+	if r.stoodStill(lease) { // in the middle of the look, which counts otherwise
+		op.LookedAt = now
 	}
 	op.WaitFor, op.WaitWhat, op.WakeAt = out.waitFor, out.what, now.Add(out.poll)
 	op.AbortLater = program.Spares(op, s)
@@ -351,6 +359,7 @@ func (r *Runner) observe(op *Operation, s *Step) {
 
 func (o *Operation) clearWait() {
 	o.WaitFor, o.WaitWhat, o.WaitSince, o.WakeAt = "", "", time.Time{}, time.Time{}
+	o.Waited, o.LookedAt = 0, time.Time{}
 }
 
 // insert puts steps at an index and numbers all anew.

@@ -27,10 +27,13 @@ var conductorTable = table[conductorRow]{
 	},
 }
 
-// Announce notes that a conductor is alive now.
+// Announce notes that a conductor is alive now. With PostgreSQL it looks at the server's clock, too.
 func (s *Store) Announce(ctx context.Context, c ferric.Conductor) error {
 	if c.Host == "" {
 		return ferric.Errorf(ferric.CodeInvalid, "announce conductor: Host must not be empty")
+	}
+	if err := s.sync(ctx); err != nil {
+		return err
 	}
 	return s.write(ctx, "announce conductor", func(ctx context.Context, t *tx) error {
 		row := &conductorRow{Conductor: c}
@@ -64,4 +67,29 @@ func (s *Store) Conductors(ctx context.Context, aliveWithin time.Duration) (list
 func (s *Store) Retire(ctx context.Context, host string) error {
 	_, err := s.exec(ctx, "retire conductor", "UPDATE conductors SET retired = TRUE WHERE hostname = $1", clean(host))
 	return err
+}
+
+// OpenDoor notes that a host's API takes the calls of agents now; CloseDoor that it does no more.
+func (s *Store) OpenDoor(ctx context.Context, host string) error {
+	if err := s.sync(ctx); err != nil {
+		return err
+	}
+	_, err := s.exec(ctx, "announce the API", "INSERT INTO agent_doors (hostname, updated_at) VALUES ($1, $2) "+
+		"ON CONFLICT (hostname) DO UPDATE SET updated_at = excluded.updated_at", clean(host), micros(s.now()))
+	return err
+}
+
+// CloseDoor takes back what OpenDoor noted; none there is no error.
+func (s *Store) CloseDoor(ctx context.Context, host string) error {
+	_, err := s.exec(ctx, "retire the API", "DELETE FROM agent_doors WHERE hostname = $1", clean(host))
+	return err
+}
+
+// DoorOpen reports whether the API of any host took agents' calls within the time given.
+func (s *Store) DoorOpen(ctx context.Context, within time.Duration) (open bool, err error) {
+	err = s.get(ctx, "look for an API", func(ctx context.Context, q querier) error {
+		now := s.now()
+		return q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM agent_doors WHERE updated_at >= $1)", micros(now.Add(-within))).Scan(&open)
+	})
+	return open, err
 }

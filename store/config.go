@@ -27,7 +27,7 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// Timeout bounds every call.
 	Timeout time.Duration
-	// Now is the clock for leases and timestamps; nil is time.Now.
+	// Now is the clock for leases and timestamps; nil is PostgreSQL's, or with SQLite time.Now.
 	Now func() time.Time
 }
 

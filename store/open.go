@@ -28,6 +28,7 @@ type Store struct {
 	log     *slog.Logger
 	timeout time.Duration
 	clock   func() time.Time
+	shared  *sharedClock // the clock instead, with PostgreSQL
 
 	postgres bool
 	w, r     *sql.DB    // the same on PostgreSQL
@@ -87,6 +88,7 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
+	ownClock := cfg.Now == nil
 	cfg = cfg.filled()
 	s := &Store{log: log, timeout: cfg.Timeout, clock: cfg.Now, postgres: loc.pg != nil}
 	if cfg.DataDir != "" {
@@ -107,6 +109,12 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) 
 	s.r = s.w
 	if err := s.await(ctx, cfg.ConnectTimeout); err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	if ownClock {
+		s.shared = &sharedClock{}
+		if err := s.sync(ctx); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
 	return s, nil
 }
@@ -252,6 +260,3 @@ func (s *Store) Ping(ctx context.Context) error {
 	var one int
 	return s.coded(ctx, "reach the database", s.r.QueryRowContext(ctx, "SELECT 1").Scan(&one))
 }
-
-// now is the time in the form in which it is kept.
-func (s *Store) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }

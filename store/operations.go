@@ -39,6 +39,8 @@ var operationTable = table[operationRow]{
 		text("wait_what", func(o *operationRow) *string { return &o.WaitWhat }),
 		moment("wait_since", func(o *operationRow) *time.Time { return &o.WaitSince }),
 		moment("wake_at", func(o *operationRow) *time.Time { return &o.WakeAt }),
+		number("waited", func(o *operationRow) *time.Duration { return &o.Waited }),
+		moment("looked_at", func(o *operationRow) *time.Time { return &o.LookedAt }),
 		number("due_at", func(o *operationRow) *int64 { return &o.dueAt }),
 		number("signals", func(o *operationRow) *int64 { return &o.Signals }),
 		document("signal_marks", func(o *operationRow) *map[string]int64 { return &o.marks }),
@@ -169,6 +171,20 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (list []flow.
 		return rows.Err()
 	})
 	return list, err
+}
+
+// Rewake implements flow.Ledger.
+func (s *Store) Rewake(ctx context.Context, now time.Time, ahead time.Duration) (int, error) {
+	const those = " FROM operations WHERE ended_at = 0 AND due_at > $1 AND due_at < $2 AND updated_at > $3"
+	args := []any{micros(now), int64(never), micros(now.Add(ahead))}
+	var some bool
+	err := s.get(ctx, "look for operations of the future", func(ctx context.Context, q querier) error {
+		return q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1"+those+")", args...).Scan(&some)
+	})
+	if err != nil || !some {
+		return 0, err
+	}
+	return s.exec(ctx, "wake operations of the future", "UPDATE operations SET due_at = $1 WHERE id IN (SELECT id"+those+")", args...)
 }
 
 // NextWake implements flow.Ledger.

@@ -344,3 +344,29 @@ func TestListenerMayReadTheStore(t *testing.T) {
 		must(t, e.Release(t.Context(), flow.Lease{}))
 	})
 }
+
+// TestDoors: conductors know from the database whether anybody takes agents' calls.
+func TestDoors(t *testing.T) {
+	each(t, func(t *testing.T, e *env) {
+		ctx := t.Context()
+		open := func(want bool) {
+			t.Helper()
+			got, err := e.DoorOpen(ctx, time.Minute)
+			must(t, err)
+			equal(t, "open", got, want)
+		}
+		open(false)
+		must(t, e.OpenDoor(ctx, "a"))
+		must(t, e.OpenDoor(ctx, "b"))
+		open(true)
+		must(t, e.CloseDoor(ctx, "a"))
+		must(t, e.CloseDoor(ctx, "nobody"))
+		open(true)
+		e.after(2 * time.Minute) // b died
+		open(false)
+		must(t, e.OpenDoor(ctx, "b"))
+		open(true)
+		must(t, e.CloseDoor(ctx, "b"))
+		open(false)
+	})
+}

@@ -222,3 +222,41 @@ func TestRequestAbort(t *testing.T) {
 		wantCode(t, e.RequestAbort(ctx, "gone", "x"), ferric.CodeNotFound, "gone")
 	})
 }
+
+// TestRewake: operations that were written down in the future become due; held ones and those of the present stay as they are.
+func TestRewake(t *testing.T) {
+	each(t, func(t *testing.T, e *env) {
+		ctx := t.Context()
+		start := e.clock.now()
+		ids := map[string]string{}
+		for name, held := range map[string]bool{"waiting": false, "held": true} {
+			n := e.node(t)
+			l := e.lease(t, n.UUID)
+			op := plan(1)
+			_, err := e.Start(ctx, l, op, nil)
+			must(t, err)
+			op.Status, op.WaitFor, op.WakeAt = flow.Waiting, "news", start.Add(2*time.Hour)
+			if held {
+				op.Status, op.WakeAt = flow.Held, time.Time{}
+			}
+			_, err = e.Checkpoint(ctx, l, op, nil, nil)
+			must(t, err)
+			must(t, e.Release(ctx, l))
+			ids[name] = op.ID
+		}
+		for _, c := range []struct {
+			back  time.Duration
+			woken int
+		}{{0, 0}, {time.Minute, 0}, {time.Hour, 1}, {time.Hour, 0}} {
+			now := start.Add(-c.back)
+			n, err := e.Rewake(ctx, now, 2*time.Minute)
+			must(t, err)
+			equal(t, "woken", n, c.woken)
+			due, err := e.Due(ctx, now.Add(time.Second), 0)
+			must(t, err)
+			if c.woken > 0 && (len(due) != 1 || due[0].OperationID != ids["waiting"]) {
+				t.Errorf("due: %v", due)
+			}
+		}
+	})
+}

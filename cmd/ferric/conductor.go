@@ -67,8 +67,9 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 	}
 	conf.RamdiskAPIURL = apiURL
 	conf.DeployKernel, conf.DeployRamdisk = pictures.kernel, pictures.ramdisk
-	c, err := conductor.New(conf, conductor.Deps{Store: s.store, Drivers: drivers, ConfigDrives: driveBuilder{pictures.opts}, Log: s.log, Metrics: s.metrics,
-		Local: s.ownFindings})
+	way := s.watchDoors(ctx, cfg.HasRole("api") && cfg.API.EnableRamdiskEndpoints || p.publisher != nil && cfg.Agent.ExternalCallbackURL == "")
+	c, err := conductor.New(conf, conductor.Deps{Store: s.store, Drivers: drivers, ConfigDrives: driveBuilder{pictures.opts}, Log: s.log,
+		Metrics: s.metrics, CallsArrive: way.open.Load, Local: s.ownFindings})
 	if err != nil {
 		return err
 	}

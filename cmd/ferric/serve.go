@@ -144,6 +144,9 @@ func (s *service) setUp(ctx context.Context) (err error) {
 		if err := s.listenAPI(ctx, rest); err != nil {
 			return err
 		}
+		if cfg.API.EnableRamdiskEndpoints {
+			s.keepDoor(ctx)
+		}
 	}
 	return nil
 }
