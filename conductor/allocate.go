@@ -181,7 +181,7 @@ func (c *Conductor) allocateOne(ctx context.Context, id string) error {
 			failure = fmt.Errorf("Unexpected exception during allocation: %w", unexpected)
 		}
 		if failure == nil {
-			a.DueAt = time.Now().Add(allocationPause)
+			a.DueAt = c.Store.Now().Add(allocationPause)
 			return nil
 		}
 		a.State, a.LastError = ferric.AllocationFailed, failure.Error()

@@ -18,6 +18,7 @@ type cleanParams struct {
 	Manual         bool           `json:"manual,omitempty"`
 	Steps          []rpc.StepArgs `json:"steps,omitempty"`
 	DisableRamdisk bool           `json:"disable_ramdisk,omitempty"`
+	Runbook        string         `json:"runbook,omitempty"` // the name of the one that the steps are from, in automated cleaning
 	agentPlan
 }
 
@@ -64,7 +65,13 @@ func (c *Conductor) planClean(ctx context.Context, t *driver.Task, a rpc.Provisi
 			return nil, nil, err
 		}
 	}
-	params, err := json.Marshal(cleanParams{Manual: manual, Steps: a.Steps, DisableRamdisk: a.DisableRamdisk})
+	p := cleanParams{Manual: manual, Steps: a.Steps, DisableRamdisk: a.DisableRamdisk}
+	if !manual && c.automatedClean(n) {
+		if err := c.useRunbook(ctx, n, &p); err != nil { // early: the node stays where it is
+			return nil, nil, err
+		}
+	}
+	params, err := json.Marshal(p)
 	if err != nil {
 		return nil, nil, ferric.Errorf(ferric.CodeInvalid, "clean_steps: %w", err)
 	}
@@ -122,6 +129,19 @@ func (c *Conductor) beginCleaning(ctx context.Context, t *driver.Task) (flow.Out
 	c.readHardware(ctx, t)
 	if t.Node.Maintenance && !c.CleanInMaintenance {
 		return flow.Outcome{}, ferric.Errorf(ferric.CodeInvalid, "Cleaning a node in maintenance mode is not allowed")
+	}
+	if !p.Manual && t.Flow.Op.Kind == "undeploy" {
+		if err := c.useRunbook(ctx, t.Node, &p); err != nil {
+			return flow.Outcome{}, err
+		}
+		for key, v := range map[string]any{"steps": p.Steps, "disable_ramdisk": p.DisableRamdisk, "runbook": p.Runbook} {
+			if t.Flow.Op.Params, err = withParam(t.Flow.Op.Params, key, v); err != nil {
+				return flow.Outcome{}, err
+			}
+		}
+	}
+	if p.Runbook != "" {
+		t.Log.Info("the cleaning follows a runbook", "runbook", p.Runbook)
 	}
 	r := request{phase: driver.CleanPhase, steps: p.Steps}
 	if len(p.Steps) > 0 && !p.DisableRamdisk && r.outOfBand(driverSteps(t.Set, t.Machine, driver.CleanPhase)) {

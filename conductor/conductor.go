@@ -74,6 +74,9 @@ type Store interface {
 	DeleteConfigDrive(ctx context.Context, node string) error
 
 	AllocationStore
+	// Runbook and RunbookByName answer CodeNotFound if there is none.
+	Runbook(ctx context.Context, uuid string) (*ferric.Runbook, error)
+	RunbookByName(ctx context.Context, name string) (*ferric.Runbook, error)
 	DeployTemplates(ctx context.Context, f ferric.DeployTemplateFilter) ([]*ferric.DeployTemplate, error)
 
 	Announce(ctx context.Context, c ferric.Conductor) error

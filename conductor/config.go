@@ -42,6 +42,7 @@ type Config struct {
 	ConsoleInterval        time.Duration // how often consoles are looked for that are not where they belong; 0: never
 
 	AutomatedClean        bool
+	CleanRunbooks         CleanRunbooks
 	CleanInMaintenance    bool          // nodes in maintenance may be cleaned and provided
 	DeleteAvailable       bool          // available nodes may be deleted
 	LockWait              time.Duration // how long a call waits for a node that somebody else works on

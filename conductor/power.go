@@ -108,7 +108,7 @@ func (c *Conductor) setPower(ctx context.Context, t *driver.Task) (flow.Outcome,
 // note adds to a node's history.
 func (c *Conductor) note(ctx context.Context, n *ferric.Node, kind, severity, text string) {
 	err := c.Store.AddHistory(ctx, &ferric.HistoryEntry{UUID: uuid.NewString(), NodeUUID: n.UUID, Conductor: c.Host, Event: text,
-		EventType: kind, Severity: severity, CreatedAt: time.Now(), State: n.ProvisionState, TargetState: n.TargetProvisionState})
+		EventType: kind, Severity: severity, CreatedAt: c.Store.Now(), State: n.ProvisionState, TargetState: n.TargetProvisionState})
 	if err != nil {
 		c.nodeLog(n).Warn("cannot write history", "event", text, "error", err)
 	}

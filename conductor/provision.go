@@ -3,7 +3,6 @@ package conductor
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"ferric"
 	"ferric/driver"
@@ -192,7 +191,7 @@ func (c *Conductor) supersede(ctx context.Context, n *ferric.Node, event state.E
 		if err != nil || op.Status.Ended() {
 			return err
 		}
-		op.Supersede("The "+op.Kind+" was given up: "+why, time.Now())
+		op.Supersede("The "+op.Kind+" was given up: "+why, c.Store.Now())
 		_, err = c.Store.Checkpoint(ctx, l, op, nil, func(n *ferric.Node) error {
 			if !c.machine.Can(n.ProvisionState, event) {
 				return c.machine.RefuseTarget(target, n.UUID, n.ProvisionState)

@@ -133,9 +133,15 @@ func raw[T any](name string, field func(*T) *json.RawMessage) column[T] {
 		}}
 }
 
-// sealed is a field kept as encrypted JSON; sealedText one kept as encrypted text.
+// sealed is a field kept as encrypted JSON, sealedRaw one that is JSON already; sealedText one kept as encrypted text.
 func sealed[T, V any](name string, field func(*T) *V) column[T] {
 	c := document(name, field)
+	c.kind = bytesKind
+	return c
+}
+
+func sealedRaw[T any](name string, field func(*T) *json.RawMessage) column[T] {
+	c := raw(name, field)
 	c.kind = bytesKind
 	return c
 }

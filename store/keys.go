@@ -9,7 +9,7 @@ import (
 	"ferric"
 )
 
-// sealedColumns lists what is encrypted, with the key column of its table.
+// sealedColumns lists what is encrypted, with the key column of its table. Of steps that is the operation, which has several.
 var sealedColumns = []struct{ table, column, key string }{
 	{"nodes", "driver_info", "uuid"},
 	{"nodes", "instance_info", "uuid"},
@@ -21,6 +21,10 @@ var sealedColumns = []struct{ table, column, key string }{
 	{"deploy_templates", "steps", "uuid"},
 	{"runbooks", "steps", "uuid"},
 	{"volume_targets", "properties", "uuid"},
+	{"operations", "sealed_params", "id"},
+	{"steps", "sealed_args", "operation_id"},
+	{"steps", "sealed_data", "operation_id"},
+	{"steps", "sealed_result", "operation_id"},
 }
 
 const proofText = "ferric"
@@ -163,11 +167,16 @@ const rotateAtOnce = 200
 func (s *Store) rotateBatch(ctx context.Context, t *tx, table, column, key, last string) (n int, next string, err error) {
 	type value struct {
 		row  string
+		seq  int64 // among those with the same key
 		data []byte
 	}
+	seq, only := "0", ""
+	if table == "steps" {
+		seq, only = "seq", " AND seq = $3"
+	}
 	var old []value
-	rows, err := t.QueryContext(ctx, "SELECT "+key+", "+column+" FROM "+table+" WHERE "+key+" > $1 AND "+column+
-		" IS NOT NULL ORDER BY "+key+" LIMIT $2"+t.forUpdate(), last, rotateAtOnce)
+	rows, err := t.QueryContext(ctx, "SELECT "+key+", "+seq+", "+column+" FROM "+table+" WHERE "+column+" IS NOT NULL AND "+key+" IN (SELECT DISTINCT "+
+		key+" FROM "+table+" WHERE "+key+" > $1 AND "+column+" IS NOT NULL ORDER BY "+key+" LIMIT $2) ORDER BY "+key+t.forUpdate(), last, rotateAtOnce)
 	if err != nil {
 		return 0, "", err
 	}
@@ -175,13 +184,15 @@ func (s *Store) rotateBatch(ctx context.Context, t *tx, table, column, key, last
 	count := 0
 	for rows.Next() {
 		var v value
-		if err := rows.Scan(&v.row, &v.data); err != nil {
+		if err := rows.Scan(&v.row, &v.seq, &v.data); err != nil {
 			return 0, "", err
 		}
 		if id, ok := sealedWith(v.data); !ok || id != s.keys.first {
 			old = append(old, v)
 		}
-		count++
+		if v.row != next {
+			count++
+		}
 		next = v.row
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
@@ -196,7 +207,11 @@ func (s *Store) rotateBatch(ctx context.Context, t *tx, table, column, key, last
 		if err != nil {
 			return 0, "", err
 		}
-		if _, err := t.ExecContext(ctx, "UPDATE "+table+" SET "+column+" = $1 WHERE "+key+" = $2", data, v.row); err != nil {
+		args := []any{data, v.row, v.seq}
+		if only == "" {
+			args = args[:2]
+		}
+		if _, err := t.ExecContext(ctx, "UPDATE "+table+" SET "+column+" = $1 WHERE "+key+" = $2"+only, args...); err != nil {
 			return 0, "", err
 		}
 	}

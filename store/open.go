@@ -76,6 +76,9 @@ func (s *Store) prepare(ctx context.Context, cfg Config) error {
 	if err := s.openKeys(ctx, cfg.keyFile()); err != nil {
 		return err
 	}
+	if err := s.sealLedger(ctx); err != nil {
+		return err
+	}
 	return s.markOpen()
 }
 

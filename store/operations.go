@@ -49,7 +49,8 @@ var operationTable = table[operationRow]{
 		moment("ended_at", func(o *operationRow) *time.Time { return &o.EndedAt }),
 		text("conductor", func(o *operationRow) *string { return &o.Conductor }),
 		number("takeovers", func(o *operationRow) *int { return &o.Takeovers }),
-		raw("params", func(o *operationRow) *json.RawMessage { return &o.Params }),
+		plain("params", raw("params", func(o *operationRow) *json.RawMessage { return &o.Params })),
+		sealedRaw("sealed_params", func(o *operationRow) *json.RawMessage { return &o.Params }),
 		text("mark", func(o *operationRow) *string { return &o.mark }),
 	},
 }

@@ -2,12 +2,14 @@ package store_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"ferric"
+	"ferric/flow"
 	"ferric/store"
 )
 
@@ -22,6 +24,14 @@ func (e *env) secrets(t *testing.T) *ferric.Node {
 	_, err := e.ChangeAgentSession(ctx, n.UUID, func(a *ferric.AgentSession) error { a.Token = "token-cleartext"; return nil })
 	must(t, err)
 	must(t, e.SetConfigDrive(ctx, n.UUID, []byte("configdrive-cleartext")))
+	op := plan(2)
+	op.Params = json.RawMessage(`{"steps": "params-cleartext"}`)
+	op.Steps[0].Args = map[string]any{"password": "args-cleartext"}
+	op.Steps[1].Data, op.Steps[1].Result = json.RawMessage(`"data-cleartext"`), json.RawMessage(`"result-cleartext"`)
+	l := e.lease(t, n.UUID)
+	_, err = e.Start(ctx, l, op, nil)
+	must(t, err)
+	must(t, e.Release(ctx, l))
 	must(t, e.CreateVolumeTarget(ctx, &ferric.VolumeTarget{NodeUUID: n.UUID, Properties: map[string]any{"auth_password": "volume-cleartext"}}))
 	return n
 }
@@ -36,14 +46,17 @@ func readSecrets(t *testing.T, s *store.Store, uuid string) string {
 	must(t, err)
 	v, err := s.VolumeTargets(t.Context(), ferric.VolumeFilter{NodeUUID: uuid})
 	must(t, err)
-	return n.DriverInfo["ipmi_password"].(string) + " " + n.InstanceInfo["admin_pass"].(string) + " " + a.Token + " " + string(c) + " " +
+	op, err := s.Unfinished(t.Context(), uuid, flow.Provision)
+	must(t, err)
+	ledger := string(op.Params) + " " + op.Steps[0].Args["password"].(string) + " " + string(op.Steps[1].Data) + " " + string(op.Steps[1].Result)
+	return ledger + " " + n.DriverInfo["ipmi_password"].(string) + " " + n.InstanceInfo["admin_pass"].(string) + " " + a.Token + " " + string(c) + " " +
 		v[0].Properties["auth_password"].(string)
 }
 
-const allSecrets = "hunter2-cleartext instance-cleartext token-cleartext configdrive-cleartext volume-cleartext"
+const allSecrets = `{"steps": "params-cleartext"} args-cleartext "data-cleartext" "result-cleartext" ` + "hunter2-cleartext instance-cleartext token-cleartext configdrive-cleartext volume-cleartext"
 
 var sealedColumns = map[string]string{"driver_info": "nodes", "instance_info": "nodes", "token": "agent_sessions", "data": "configdrives",
-	"properties": "volume_targets"}
+	"properties": "volume_targets", "sealed_params": "operations", "sealed_args": "steps", "sealed_data": "steps", "sealed_result": "steps"}
 
 func TestSecretsAreEncrypted(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
@@ -53,7 +66,7 @@ func TestSecretsAreEncrypted(t *testing.T) {
 		ids := map[string]bool{}
 		for column, table := range sealedColumns {
 			var value []byte
-			must(t, db.QueryRow("SELECT "+column+" FROM "+table).Scan(&value))
+			must(t, db.QueryRow("SELECT "+column+" FROM "+table+" WHERE "+column+" IS NOT NULL").Scan(&value))
 			if len(value) < 33 || value[0] != 1 || bytes.Contains(value, []byte("clear")) {
 				t.Errorf("%s.%s is %q", table, column, value)
 			}
@@ -256,7 +269,7 @@ func TestRotate(t *testing.T) {
 		must(t, err)
 		done, err := s.Rotate(ctx)
 		must(t, err)
-		equal(t, "values rotated", done, 457)
+		equal(t, "values rotated", done, 462)
 		done, err = s.Rotate(ctx)
 		must(t, err)
 		equal(t, "values rotated again", done, 0)
@@ -306,4 +319,54 @@ func TestAddKeyRefusesUnfitFile(t *testing.T) {
 	wantCode(t, err, ferric.CodeInvalid, "line 1")
 	_, err = store.AddKey(filepath.Join(t.TempDir(), "no", "k"))
 	wantCode(t, err, ferric.CodeUnavailable, "write the key file")
+}
+
+// TestLedgerOfOldIsEncrypted: what operations wrote before there was encryption can be read, and is encrypted when the database is opened.
+func TestLedgerOfOldIsEncrypted(t *testing.T) {
+	each(t, func(t *testing.T, e *env) {
+		ctx := t.Context()
+		db := e.peek(t)
+		var ids []string
+		for range 103 { // more than are encrypted at once
+			n := e.node(t)
+			l := e.lease(t, n.UUID)
+			op := plan(2)
+			_, err := e.Start(ctx, l, op, nil)
+			must(t, err)
+			must(t, e.Release(ctx, l))
+			ids = append(ids, op.ID)
+		}
+		run := func(query string, args ...any) {
+			t.Helper()
+			if _, err := db.Exec(query, args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run(`UPDATE operations SET params = '{"p":"params-cleartext"}', sealed_params = NULL`)
+		run(`UPDATE steps SET args = '{"a":"args-cleartext"}', data = '"data-cleartext"', result = '"result-cleartext"', sealed_args = NULL, sealed_data = NULL, sealed_result = NULL`)
+		run("DELETE FROM counters WHERE name = 'ledger_sealed'")
+		check := func(s *store.Store, what string) {
+			t.Helper()
+			for _, id := range ids {
+				op, err := s.Operation(ctx, id)
+				must(t, err)
+				for _, step := range op.Steps {
+					got := string(op.Params) + step.Args["a"].(string) + string(step.Data) + string(step.Result)
+					equal(t, what, got, `{"p":"params-cleartext"}args-cleartext"data-cleartext""result-cleartext"`)
+				}
+			}
+		}
+		check(e.Store, "before")
+		must(t, e.Close())
+		s := reopen(t, e.cfg)
+		check(s, "after")
+		for _, c := range []struct{ table, plain string }{{"operations", "params"}, {"steps", "args"}, {"steps", "data"}, {"steps", "result"}} {
+			var clear, sealed int
+			must(t, db.QueryRow("SELECT COUNT(*) FROM "+c.table+" WHERE "+c.plain+" <> ''").Scan(&clear))
+			must(t, db.QueryRow("SELECT COUNT(*) FROM "+c.table+" WHERE sealed_"+c.plain+" IS NOT NULL").Scan(&sealed))
+			if clear != 0 || sealed < len(ids) {
+				t.Errorf("%s.%s: %d values can be read by anybody, %d are encrypted", c.table, c.plain, clear, sealed)
+			}
+		}
+	})
 }

@@ -24,7 +24,8 @@ var stepTable = table[stepRow]{
 		text("interface", func(r *stepRow) *string { return &r.Interface }),
 		text("name", func(r *stepRow) *string { return &r.Name }),
 		number("priority", func(r *stepRow) *int { return &r.Priority }),
-		document("args", func(r *stepRow) *map[string]any { return &r.Args }),
+		plain("args", document("args", func(r *stepRow) *map[string]any { return &r.Args })),
+		sealed("sealed_args", func(r *stepRow) *map[string]any { return &r.Args }),
 		text("repeat_mode", func(r *stepRow) *flow.Repeat { return &r.Repeat }),
 		boolean("clean_up", func(r *stepRow) *bool { return &r.CleanUp }),
 		boolean("hidden", func(r *stepRow) *bool { return &r.Hidden }),
@@ -35,8 +36,10 @@ var stepTable = table[stepRow]{
 		text("error", func(r *stepRow) *string { return &r.Error }),
 		moment("started_at", func(r *stepRow) *time.Time { return &r.StartedAt }),
 		moment("ended_at", func(r *stepRow) *time.Time { return &r.EndedAt }),
-		raw("data", func(r *stepRow) *json.RawMessage { return &r.Data }),
-		raw("result", func(r *stepRow) *json.RawMessage { return &r.Result }),
+		plain("data", raw("data", func(r *stepRow) *json.RawMessage { return &r.Data })),
+		sealedRaw("sealed_data", func(r *stepRow) *json.RawMessage { return &r.Data }),
+		plain("result", raw("result", func(r *stepRow) *json.RawMessage { return &r.Result })),
+		sealedRaw("sealed_result", func(r *stepRow) *json.RawMessage { return &r.Result }),
 	},
 }
 
