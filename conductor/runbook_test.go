@@ -15,13 +15,13 @@ import (
 func TestCleaningByRunbook(t *testing.T) {
 	books := []*ferric.Runbook{
 		{Name: "CUSTOM_GENERAL", Traits: []string{"CUSTOM_T"}, Steps: []ferric.StepRequest{
-			{Interface: "deploy", Step: "burn_in", Order: 2}, {Interface: "deploy", Step: "erase_devices", Order: 1}}},
+			{Interface: "management", Step: "vent", Args: map[string]any{"seconds": 5}, Order: 2}, {Interface: "deploy", Step: "erase_devices", Order: 1}}},
 		{Name: "CUSTOM_CLASS", Traits: []string{"CUSTOM_X", "CUSTOM_T"}, Steps: []ferric.StepRequest{{Interface: "management", Step: "vent", Args: map[string]any{"seconds": 1}}}},
 		{Name: "CUSTOM_NODE", Traits: []string{"CUSTOM_T"}, DisableRamdisk: true, Steps: []ferric.StepRequest{{Interface: "management", Step: "vent", Args: map[string]any{"seconds": 2}}}},
 		{Name: "CUSTOM_BARE", Steps: []ferric.StepRequest{{Interface: "deploy", Step: "erase_devices"}}},
 		{Name: "CUSTOM_OTHER", Traits: []string{"CUSTOM_OTHER"}, Steps: []ferric.StepRequest{{Interface: "deploy", Step: "erase_devices"}}},
 	}
-	general := []string{"boots the ramdisk", "erased", "burnt in", "off"}
+	general := []string{"boots the ramdisk", "erased", "vent 5", "off"}
 	for name, c := range map[string]struct {
 		set   conductor.CleanRunbooks
 		node  func(*ferric.Node)
@@ -45,7 +45,7 @@ func TestCleaningByRunbook(t *testing.T) {
 		"without traits":                {set: conductor.CleanRunbooks{Source: "runbook", Runbook: "CUSTOM_BARE", ValidateTraits: true}, error: "Runbook has no traits configured."},
 		"without traits, not validated": {set: conductor.CleanRunbooks{Source: "runbook", Runbook: "CUSTOM_BARE"}, want: []string{"boots the ramdisk", "erased", "off"}},
 		"for other nodes":               {set: conductor.CleanRunbooks{Source: "runbook", Runbook: "CUSTOM_OTHER", ValidateTraits: true}, error: "None of the runbook's traits [CUSTOM_OTHER] match a node trait."},
-		"a step that is not allowed":    {set: conductor.CleanRunbooks{Source: "runbook", Runbook: "CUSTOM_GENERAL", ValidateTraits: true}, deny: []string{"deploy.burn_in"}, want: []string{"boots the ramdisk", "erased", "off"}},
+		"a step that is not allowed":    {set: conductor.CleanRunbooks{Source: "runbook", Runbook: "CUSTOM_GENERAL", ValidateTraits: true}, deny: []string{"management.vent"}, want: []string{"boots the ramdisk", "erased", "off"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

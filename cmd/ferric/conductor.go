@@ -30,7 +30,7 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 	if idle == 0 {
 		idle = -1 // a session per command
 	}
-	pool := ipmi.NewPool(ipmi.Options{CipherSuites: cfg.IPMI.CipherSuiteVersions, OperationTimeout: cfg.IPMI.CommandRetryTimeout,
+	pool := ipmi.NewPool(ipmi.Options{States: s.store, CipherSuites: cfg.IPMI.CipherSuiteVersions, OperationTimeout: cfg.IPMI.CommandRetryTimeout,
 		MinInterval: 0, TryWait: cfg.IPMI.MinCommandInterval, SessionIdle: idle, MaxSessions: maxSessions(s.log),
 		KeepBootTimeout: !cfg.IPMI.DisableBootTimeout, Logger: s.log})
 	s.closers = append(s.closers, func() error { pool.Close(); return nil })

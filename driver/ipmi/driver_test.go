@@ -3,6 +3,7 @@ package ipmi_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -258,6 +259,64 @@ func TestForceBootDevice(t *testing.T) {
 	defer f.mu.Unlock()
 	want := "firmware's choice, disk, disk, pxe, disk, firmware's choice, disk, firmware's choice"
 	if got := strings.Join(f.boots, ", "); got != want {
+		t.Errorf("the machine booted from %s\nwant %s", got, want)
+	}
+}
+
+// kept keeps states as a database does.
+type kept struct {
+	mu     sync.Mutex
+	states map[string][]byte
+}
+
+func (k *kept) DriverState(_ context.Context, node, name string) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.states[node+name], nil
+}
+
+func (k *kept) SetDriverState(_ context.Context, node, name string, state []byte) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.states[node+name] = state
+	return nil
+}
+
+// TestForcedBootDeviceIsKept: what was set is known to the next conductor, the device for one boot until the machine has been started with it.
+func TestForcedBootDeviceIsKept(t *testing.T) {
+	f := &forgetful{}
+	s, err := bmc.Start(f, bmc.Options{Users: []bmc.User{{Name: "admin", Password: password}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	m := machineFor(s, "ipmi_force_boot_device", "true")
+	states := &kept{states: map[string][]byte{}}
+	next := func() *ipmi.Pool { return newPool(t, ipmi.Options{States: states}) } // another conductor each time
+	boot := func() {
+		t.Helper()
+		if err := (&ipmi.Power{Pool: next(), Poll: time.Millisecond}).SetPowerState(t.Context(), m, ferric.Reboot, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(d ferric.BootDevice, persistent bool) {
+		t.Helper()
+		if err := (&ipmi.Management{Pool: next()}).SetBootDevice(t.Context(), m, d, persistent); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(ferric.BootCDROM, true)
+	boot()
+	boot()
+	set(ferric.BootPXE, false)
+	boot()
+	boot()
+	if got, err := (&ipmi.Management{Pool: next()}).BootDevice(t.Context(), m); err != nil || got.Device != ferric.BootCDROM || !*got.Persistent {
+		t.Errorf("boot device %+v, %v", got, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if got, want := strings.Join(f.boots, ", "), "cdrom, cdrom, pxe, cdrom"; got != want {
 		t.Errorf("the machine booted from %s\nwant %s", got, want)
 	}
 }

@@ -40,7 +40,11 @@ func (g *Management) BootDevice(ctx context.Context, m *driver.Machine) (driver.
 		return driver.BootDeviceSetting{}, err
 	}
 	if b.info.ForceBootDevice {
-		if boot, ok := g.Pool.forcedFor(m.Node); ok {
+		boot, ok, err := g.Pool.forcedFor(ctx, m.Node)
+		if err != nil {
+			return driver.BootDeviceSetting{}, err
+		}
+		if ok {
 			persistent := true
 			return driver.BootDeviceSetting{Device: boot.Device, Persistent: &persistent}, nil
 		}
@@ -75,8 +79,7 @@ func (g *Management) SetBootDevice(ctx context.Context, m *driver.Machine, d fer
 	if err := b.SetBoot(ctx, boot); err != nil {
 		return err
 	}
-	g.Pool.force(m.Node, boot, persistent)
-	return nil
+	return g.Pool.force(ctx, m.Node, boot, persistent)
 }
 
 // SupportedBootModes implements driver.BootModer.

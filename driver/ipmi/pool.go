@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ferric"
+	"ferric/driver"
 )
 
 // Options are the settings of a Pool. The zero value means the defaults given at each field.
@@ -34,8 +35,10 @@ type Options struct {
 	BreakerWait  time.Duration
 	BreakerMax   time.Duration
 
-	KeepBootTimeout bool         // do not tell BMCs to keep boot flags for longer than 60 s, unless a node asks
-	Logger          *slog.Logger // default: nothing is logged
+	KeepBootTimeout bool // do not tell BMCs to keep boot flags for longer than 60 s, unless a node asks
+	// States keeps the boot devices of nodes with ipmi_force_boot_device; nil is memory, which forgets them when the process ends.
+	States driver.States
+	Logger *slog.Logger // default: nothing is logged
 }
 
 func (o Options) withDefaults() Options {
@@ -66,6 +69,9 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.States == nil {
+		o.States = &memory{}
+	}
 	return o
 }
 
@@ -94,14 +100,13 @@ type Pool struct {
 	mu     sync.Mutex
 	closed bool
 	actors map[string]*actor
-	forced map[string]forcedBoot // by node
 }
 
 // NewPool starts a pool. The options must be valid.
 func NewPool(o Options) *Pool {
 	o = o.withDefaults()
 	o.CipherSuites = slices.DeleteFunc(slices.Clone(o.CipherSuites), func(id int) bool { _, ok := suites[id]; return !ok })
-	p := &Pool{opts: o, slots: make(chan struct{}, o.MaxSessions), actors: map[string]*actor{}, forced: map[string]forcedBoot{}}
+	p := &Pool{opts: o, slots: make(chan struct{}, o.MaxSessions), actors: map[string]*actor{}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.wg.Go(p.sweep)
 	return p

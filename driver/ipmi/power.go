@@ -65,10 +65,14 @@ func (p *Power) SetPowerState(ctx context.Context, m *driver.Machine, target fer
 	}
 	off := func(a Action) error { return p.change(ctx, b, a, ferric.PowerOff, timeout) }
 	on := func() error {
-		if err := p.forceBootDevice(ctx, m, b); err != nil {
+		once, err := p.forceBootDevice(ctx, m, b)
+		if err != nil {
 			return err
 		}
-		return p.change(ctx, b, PowerUp, ferric.PowerOn, timeout)
+		if err := p.change(ctx, b, PowerUp, ferric.PowerOn, timeout); err != nil || !once {
+			return err
+		}
+		return p.Pool.booted(ctx, m.Node)
 	}
 	first := func(a Action) error { // off, then on
 		if err := off(a); err != nil {
@@ -102,7 +106,8 @@ func (p *Power) reset(ctx context.Context, m *driver.Machine, b BMC, timeout tim
 	if err != nil {
 		return err
 	}
-	if err := p.forceBootDevice(ctx, m, b); err != nil {
+	once, err := p.forceBootDevice(ctx, m, b)
+	if err != nil {
 		return err
 	}
 	if now == ferric.PowerOn {
@@ -110,7 +115,10 @@ func (p *Power) reset(ctx context.Context, m *driver.Machine, b BMC, timeout tim
 			return err
 		}
 	}
-	return p.change(ctx, b, PowerUp, ferric.PowerOn, timeout)
+	if err := p.change(ctx, b, PowerUp, ferric.PowerOn, timeout); err != nil || !once {
+		return err
+	}
+	return p.Pool.booted(ctx, m.Node)
 }
 
 // change does a power action and waits until the machine is in the state; nothing is done if it is there.
@@ -155,16 +163,16 @@ func passing(err error) bool {
 	return false
 }
 
-// forceBootDevice sets the boot device again for a machine whose BMC forgets it (ipmi_force_boot_device).
-func (p *Power) forceBootDevice(ctx context.Context, m *driver.Machine, b BMC) error {
+// forceBootDevice sets the boot device again for a machine whose BMC forgets it (ipmi_force_boot_device). once is as nextForced says.
+func (p *Power) forceBootDevice(ctx context.Context, m *driver.Machine, b BMC) (once bool, err error) {
 	if !b.info.ForceBootDevice {
-		return nil
+		return false, nil
 	}
-	boot, ok := p.Pool.nextForced(m.Node)
-	if !ok {
-		return nil
+	boot, set, once, err := p.Pool.nextForced(ctx, m.Node)
+	if err != nil || !set {
+		return once, err
 	}
-	return b.SetBoot(ctx, boot)
+	return once, b.SetBoot(ctx, boot)
 }
 
 // validate checks a machine's driver_info.
