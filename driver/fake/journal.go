@@ -1,7 +1,6 @@
 package fake
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -67,9 +66,9 @@ func (j *Journal) Read(node string) ([]Entry, error) {
 
 func parseJournal(raw []byte) ([]Entry, error) {
 	var all []Entry
-	for lines := bufio.NewScanner(bytes.NewReader(raw)); lines.Scan(); {
+	for line := range bytes.Lines(raw) {
 		var e Entry
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+		if err := json.Unmarshal(line, &e); err != nil {
 			return nil, ferric.Errorf(ferric.CodeCorrupt, "journal of the fake machine: line %d: %w", len(all)+1, err)
 		}
 		all = append(all, e)

@@ -39,10 +39,10 @@ func up(t *testing.T) *cluster.Cluster {
 func TestChaos(t *testing.T) {
 	c := up(t)
 	t.Run("kill", func(t *testing.T) {
-		storm(t, c, options{Deploys: 60, Nodes: 20, Every: 2 * time.Second})
+		storm(t, c, options{Deploys: 60, Nodes: 30, Every: 2 * time.Second})
 	})
 	t.Run("partition", func(t *testing.T) {
-		storm(t, c, options{Deploys: 30, Nodes: 10, Every: 3 * time.Second, Outage: 5 * time.Second,
+		storm(t, c, options{Deploys: 20, Nodes: 10, Every: 2 * time.Second, Outage: 5 * time.Second,
 			Faults: []string{"cut-db", "cut-bus", "cut-all", "pause"}})
 	})
 	t.Run("BMC network", func(t *testing.T) { cutOffFromBMCs(t, c) })
