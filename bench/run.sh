@@ -8,6 +8,10 @@ echo "== writing images, beside dd and qemu-img"
 go test -run '^$' -bench BenchmarkWrite -benchtime 3x ./image
 echo "== sessions and status calls with BMCs"
 go test -run '^$' -bench 'BenchmarkPowerSync|BenchmarkLogin' ./driver/ipmi
+echo "== the power states of 10,000 machines, two processes"
+go test -run '^$' -bench BenchmarkPowerSync -benchtime 1x -timeout 30m ./bench
+echo "== heartbeats of 10,000 agents"
+go test -run '^$' -bench BenchmarkHeartbeats -benchtime 1x -timeout 30m ./bench
 echo "== the database"
 go test -run '^$' -bench . -skip BenchmarkFleet ./store
 echo "== the database over 100,000 nodes"
