@@ -265,7 +265,7 @@ func (p *powerSync) know(n *ferric.Node) {
 		return
 	}
 	kept := &ferric.Node{UUID: n.UUID, Name: n.Name, Driver: n.Driver, DriverInfo: n.DriverInfo, Properties: n.Properties, InternalInfo: n.InternalInfo,
-		ParentNode: n.ParentNode, Interfaces: n.Interfaces}
+		PowerState: n.PowerState, ParentNode: n.ParentNode, Interfaces: n.Interfaces} // the record is all that fake hardware has of its power
 	if w.machine != nil && maps.Equal(w.machine.Node.Interfaces, n.Interfaces) {
 		kept.Interfaces = w.machine.Node.Interfaces
 	}
