@@ -22,6 +22,7 @@ const (
 	CodeUnsupported   Code = "unsupported"    // 400: the driver or interface cannot do that
 	CodeBusy          Code = "busy"           // 503: no free worker; try again
 	CodeUnavailable   Code = "unavailable"    // 503: a conductor, BMC, agent or server cannot be reached
+	CodeElsewhere     Code = "elsewhere"      // 503: nothing was done here, another conductor will do it; callers on the bus ask again
 	CodeTimeout       Code = "timeout"        // 504 towards clients: a deadline passed
 	CodeCorrupt       Code = "corrupt"        // 400: foreign data is damaged or unsafe (image, checksum, packet)
 	CodeNoSpace       Code = "no_space"       // 507: a disk or cache is full

@@ -200,6 +200,9 @@ func (p *Port) Clone() *Port {
 	return &c
 }
 
+// Place is what decides which conductor serves a node.
+type Place struct{ UUID, ConductorGroup, Driver string }
+
 // Conductor is one conductor process as the others see it.
 type Conductor struct {
 	Host          string    `json:"hostname"`

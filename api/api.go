@@ -98,8 +98,11 @@ func New(config Config, deps Deps) (*API, error) {
 // ServeHTTP serves everything.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch strings.Trim(r.URL.Path, "/") {
-	case "healthcheck":
+	case "healthcheck", "readyz":
 		serveMounted(a.deps.Health, w, r)
+		return
+	case "healthz":
+		serveMounted(a.deps.Alive, w, r)
 		return
 	case "metrics":
 		serveMounted(a.deps.Metrics, w, r)

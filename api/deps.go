@@ -27,8 +27,9 @@ type Deps struct {
 	Doctor func(ctx context.Context, nodes []string, hardware bool) (*ferric.Diagnosis, error)
 	// Observe is told of every answered request. route is the pattern, such as "/v1/nodes/{node}"; nil: nobody is told.
 	Observe func(method, route string, status int, took time.Duration)
-	// Health and Metrics are mounted at /healthcheck and /metrics, which need no credentials. nil: 404.
+	// Health is mounted at /healthcheck and /readyz, Alive at /healthz, and Metrics at /metrics. They need no credentials. nil: 404.
 	Health  http.Handler
+	Alive   http.Handler
 	Metrics http.Handler
 	// Authenticator finds out who sent a request; nil: as Config.AuthStrategy says.
 	Authenticator Authenticator

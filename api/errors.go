@@ -24,7 +24,7 @@ func statusOf(code ferric.Code) int {
 		return http.StatusNotAcceptable
 	case ferric.CodeConflict, ferric.CodeLocked, ferric.CodeStale:
 		return http.StatusConflict
-	case ferric.CodeBusy, ferric.CodeUnavailable:
+	case ferric.CodeBusy, ferric.CodeUnavailable, ferric.CodeElsewhere:
 		return http.StatusServiceUnavailable
 	case ferric.CodeTimeout:
 		return http.StatusGatewayTimeout
@@ -37,7 +37,7 @@ func statusOf(code ferric.Code) int {
 // retryAfter is the number of seconds after which a client should try again, 0 if that makes no sense.
 func retryAfter(code ferric.Code) int {
 	switch code {
-	case ferric.CodeLocked, ferric.CodeBusy, ferric.CodeUnavailable:
+	case ferric.CodeLocked, ferric.CodeBusy, ferric.CodeUnavailable, ferric.CodeElsewhere:
 		return 1
 	}
 	return 0

@@ -14,6 +14,8 @@ import (
 // Call sends req as JSON to the subject and reads the answer into resp, a pointer (nil to ignore it). It blocks
 // until the answer, the context's end, or cfg.CallTimeout if the context has no deadline.
 //
+// Unreached tells the errors of the way (nobody serves the subject, no connection, it broke, given up by the caller) from the handler's own.
+//
 // Errors: the handler's *ferric.Error with its code and message; CodeUnavailable when nobody serves the subject,
 // the bus is not connected, or the connection broke while waiting (then the request may have been carried out);
 // CodeBusy when the handler has no free slot; CodeTimeout when the deadline passed (again: it may have been carried
@@ -44,11 +46,14 @@ func (b *Bus) Call(ctx context.Context, subject string, req, resp any) error {
 
 	link, closed := b.state()
 	if closed {
-		return errClosed("call " + subject)
+		return wayError{errClosed("call " + subject)}
 	}
 	answer, err := b.request(ctx, m, link)
 	if err != nil {
-		return b.callError(subject, err, len(m.Data), left)
+		if err = b.callError(subject, err, len(m.Data), left); ferric.IsCode(err, ferric.CodeUnavailable) {
+			err = wayError{err}
+		}
+		return err
 	}
 	if err := errorOf(answer.Header); err != nil {
 		return err
@@ -57,6 +62,19 @@ func (b *Bus) Call(ctx context.Context, subject string, req, resp any) error {
 		return ferric.Errorf(ferric.CodeCorrupt, "call %s: read the answer: %w", subject, err)
 	}
 	return nil
+}
+
+// wayError is an error of the way between caller and handler.
+type wayError struct{ error }
+
+// Unwrap returns the error itself.
+func (e wayError) Unwrap() error { return e.error }
+
+// Unreached reports whether an error of Call is of the way, not of the handler. The request may have been carried out all the same, unless nobody
+// served it.
+func Unreached(err error) bool {
+	var way wayError
+	return errors.As(err, &way)
 }
 
 // request sends the message and waits for the answer, the context's end or the link's, which is ErrDisconnected.

@@ -20,13 +20,14 @@ func (b *Bus) options() ([]nats.Option, error) {
 	cfg := b.cfg
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
-		nats.Timeout(min(5*time.Second, cfg.ConnectTimeout)),
+		nats.Timeout(min(2*time.Second, cfg.ConnectTimeout)), // per server; there may be others
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(500 * time.Millisecond),
-		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
+		nats.ReconnectWait(200 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
 		nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectBufSize(-1), // while disconnected, fail at once: a request sent later would surprise its caller
-		nats.PingInterval(10 * time.Second),
+		// A server whose host is cut off closes nothing: it is noticed by its silence, and another server takes its place.
+		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
 			b.broken()

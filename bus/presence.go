@@ -26,6 +26,10 @@ type Member struct {
 	HardwareTypes []string  `json:"hardware_types"`
 	BootID        string    `json:"boot_id"` // new with every start of the process
 	Started       time.Time `json:"started"` // of the process
+	// Leaving says that the process stops: it takes no new work, but answers what it was asked.
+	Leaving bool `json:"leaving,omitempty"`
+	// Version is the version of the program, for people and for rules of upgrades.
+	Version string `json:"version,omitempty"`
 }
 
 type beat struct {
@@ -110,6 +114,17 @@ func (a *Announcement) send(goodbye bool) {
 func (a *Announcement) Update(group string, hardwareTypes []string) {
 	a.mu.Lock()
 	a.m.Group, a.m.HardwareTypes = group, slices.Clone(hardwareTypes)
+	a.mu.Unlock()
+	select {
+	case a.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Leave tells that the process is stopping, until Stop says goodbye.
+func (a *Announcement) Leave() {
+	a.mu.Lock()
+	a.m.Leaving = true
 	a.mu.Unlock()
 	select {
 	case a.poke <- struct{}{}:

@@ -155,7 +155,7 @@ func (s *Service) refuseRest() {
 	for {
 		select {
 		case m := <-s.in:
-			s.answer(m, nil, ferric.Errorf(ferric.CodeUnavailable, "%s: the service is shutting down", s.subject))
+			s.answer(m, nil, ferric.Errorf(ferric.CodeElsewhere, "%s: the service is shutting down", s.subject))
 		default:
 			return
 		}

@@ -18,7 +18,7 @@ type Status string
 // The statuses of a change.
 const (
 	StatusAlive   Status = "alive"   // a member not known before
-	StatusUpdated Status = "updated" // its group or its hardware types changed
+	StatusUpdated Status = "updated" // its group or its hardware types changed, or it is leaving
 	StatusLeft    Status = "left"    // it said goodbye
 	StatusLost    Status = "lost"    // no beat for cfg.LostAfter, or the host announces a new boot id
 )
@@ -39,6 +39,7 @@ type Watch struct {
 
 	mu      sync.Mutex
 	members map[string]*seen // by host
+	since   time.Time        // when this watch began to hear everybody; zero while it does not
 }
 
 type seen struct {
@@ -95,6 +96,7 @@ func (w *Watch) run(ctx context.Context) {
 		case <-tick.C:
 			w.hearAll() // beats that wait count before silence does
 			now := time.Now()
+			w.hears(now)
 			late := now.Sub(last) > w.b.cfg.LostAfter/2 // this process was stopped or starved: it missed the beats
 			last = now
 			switch {
@@ -165,12 +167,36 @@ func (w *Watch) note(bt beat, now time.Time) []Change {
 		delete(w.members, bt.Host)
 		return []Change{{old.Member, StatusLeft}}
 	}
-	changed := old.Group != bt.Group || !slices.Equal(old.HardwareTypes, bt.HardwareTypes)
+	changed := old.Leaving != bt.Leaving || old.Group != bt.Group || !slices.Equal(old.HardwareTypes, bt.HardwareTypes)
 	old.Member, old.last = bt.Member, now
 	if changed {
 		return []Change{{bt.Member, StatusUpdated}}
 	}
 	return nil
+}
+
+// hears notes since when the watch hears everybody.
+func (w *Watch) hears(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case !w.b.nc.IsConnected():
+		w.since = time.Time{}
+	case w.since.IsZero():
+		w.since = now
+	}
+}
+
+// Present reports whether a process is there and not leaving. sure is false when this watch has no right to say so: it is disconnected, or was
+// until a moment ago.
+func (w *Watch) Present(host, bootID string) (there, sure bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.members[host]
+	if m != nil && m.BootID == bootID {
+		return !m.Leaving, true
+	}
+	return false, !w.since.IsZero() && w.b.nc.IsConnected() && time.Since(w.since) > w.b.cfg.LostAfter
 }
 
 // grace lets every member's silence begin at the given time.

@@ -43,7 +43,7 @@ func (c *Conductor) agentToken(ctx context.Context, id string) (*rpc.LookupReply
 	}
 	reply := &rpc.LookupReply{Node: n, HeartbeatTimeout: c.AgentHeartbeatTimeout}
 	known := time.Time{}
-	_, err = c.Store.ChangeAgentSession(ctx, n.UUID, func(s *ferric.AgentSession) error {
+	_, err = c.Store.ChangeAgentSession(flow.CarriesOut(ctx), n.UUID, func(s *ferric.AgentSession) error {
 		reply.Token = agentapi.MaskedToken
 		if s.Token == "" {
 			secret := make([]byte, 32)
@@ -55,6 +55,13 @@ func (c *Conductor) agentToken(ctx context.Context, id string) (*rpc.LookupReply
 		s.LookedUpAt = c.Store.Now()
 		return nil
 	})
+	if errors.Is(err, flow.ErrCarriedOut) { // the agent never got the answer to this very call
+		s, err := c.Store.AgentSession(ctx, n.UUID)
+		if err == nil {
+			reply.Token = s.Token
+		}
+		return reply, err
+	}
 	if ferric.IsCode(err, ferric.CodeNotFound) {
 		return nil, ferric.Errorf(ferric.CodeNotFound, "Node %s could not be found.", id) // no ramdisk was booted: no agent is expected
 	}

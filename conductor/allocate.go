@@ -55,7 +55,7 @@ func (c *Conductor) createAllocation(ctx context.Context, a rpc.AllocationArgs) 
 	if made.NodeUUID != "" {
 		return c.backfill(ctx, made)
 	}
-	if err := c.Store.CreateAllocation(ctx, made); err != nil {
+	if err := c.Store.CreateAllocation(flow.CarriesOut(ctx), made); err != nil {
 		return nil, err
 	}
 	c.seekNodes()
@@ -79,7 +79,7 @@ func (c *Conductor) backfill(ctx context.Context, a *ferric.Allocation) (*ferric
 	id := a.NodeUUID
 	a.NodeUUID = ""
 	err := c.runner.WithLease(ctx, id, func(ctx context.Context, l flow.Lease) error {
-		return c.Store.AllocateNode(ctx, l, a, func(n *ferric.Node) error { return fitsBackfill(a, n) })
+		return c.Store.AllocateNode(flow.CarriesOut(ctx), l, a, func(n *ferric.Node) error { return fitsBackfill(a, n) })
 	})
 	if err == nil {
 		return a, nil

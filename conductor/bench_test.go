@@ -74,6 +74,12 @@ func (m *metrics) PowerSynced(ferric.Code, time.Duration) {
 
 func (m *metrics) Heartbeat() {}
 
+func (m *metrics) TookOver(string) {}
+
+func (m *metrics) LeasesRenewed(int, int, time.Duration, error) {}
+
+func (m *metrics) Ring(int, int) {}
+
 func (m *metrics) synced() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

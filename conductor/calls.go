@@ -8,16 +8,6 @@ import (
 	"ferric/rpc"
 )
 
-// Call answers one call of the API: args and the answer are JSON, of the types that package rpc names for the method. The bus, or a test,
-// hands it in.
-func (c *Conductor) Call(ctx context.Context, method rpc.Method, args []byte) (any, error) {
-	answer, ok := c.answering[method]
-	if !ok {
-		return nil, ferric.Errorf(ferric.CodeUnsupported, "conductor %s does not know the call %q; is it of another version than the API?", c.Host, method)
-	}
-	return answer(ctx, args)
-}
-
 type answer func(ctx context.Context, args []byte) (any, error)
 
 // answers is every call by name.

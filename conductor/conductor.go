@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,6 +27,8 @@ type Store interface {
 	Nodes(ctx context.Context, f ferric.NodeFilter, p ferric.Page) ([]*ferric.Node, error)
 	CountNodes(ctx context.Context, f ferric.NodeFilter, atMost int) (int, error)
 	NodesBrief(ctx context.Context, f ferric.NodeFilter, p ferric.Page) ([]*ferric.Node, error)
+	// Places lists what the ring needs to know of each node.
+	Places(ctx context.Context) ([]ferric.Place, error)
 	// ChangeNode changes a node that nobody holds a lease on; ForceNode does so whoever holds it.
 	ChangeNode(ctx context.Context, uuid string, version int64, m func(*ferric.Node) error) (*ferric.Node, error)
 	ForceNode(ctx context.Context, uuid string, version int64, m func(*ferric.Node) error) (*ferric.Node, error)
@@ -73,6 +76,7 @@ type Store interface {
 	ConfigDrive(ctx context.Context, node string) ([]byte, error)
 	DeleteConfigDrive(ctx context.Context, node string) error
 
+	RequestStore
 	AllocationStore
 	// Runbook and RunbookByName answer CodeNotFound if there is none.
 	Runbook(ctx context.Context, uuid string) (*ferric.Runbook, error)
@@ -120,6 +124,18 @@ type Deps struct {
 	Local func(ctx context.Context) []ferric.Finding
 	// CallsArrive says whether agents' calls can reach a conductor. While they cannot, waits for them do not run out. nil: always.
 	CallsArrive func() bool
+	// Cluster is what there is besides the database when there are several conductors. Its fields may be nil.
+	Cluster Cluster
+}
+
+// Cluster ties a conductor to the others.
+type Cluster struct {
+	// Members lists the conductors with who is alive, as the database and the bus say together; nil: as the database says.
+	Members func(ctx context.Context) ([]ferric.Conductor, error)
+	// Leaving tells the others that the conductor takes no calls and begins nothing any more.
+	Leaving func()
+	// Released tells the others that work on a node may go on.
+	Released func(nodeUUID string)
 }
 
 // Metrics is told what happens, for people who watch. Methods must not block.
@@ -129,6 +145,11 @@ type Metrics interface {
 	PowerSynced(failure ferric.Code, d time.Duration)
 	PowerPass(nodes int, d time.Duration)
 	Heartbeat()
+	// TookOver is told of operations that another conductor had begun, LeasesRenewed of every round of renewals.
+	TookOver(kind string)
+	LeasesRenewed(leases, lost int, late time.Duration, err error)
+	// Ring is told how many conductors are alive and how many nodes this one serves.
+	Ring(members, nodes int)
 }
 
 // Conductor is one conductor process. Make it with New, run it with Run.
@@ -146,6 +167,8 @@ type Conductor struct {
 
 	mu       sync.Mutex
 	members  *ring.Ring
+	leaving  bool
+	gone     map[string]bool // conductors that are known and not alive
 	consoles map[string]bool // nodes whose console runs here
 }
 
@@ -169,7 +192,8 @@ func New(c Config, d Deps) (*Conductor, error) {
 	}
 	co.runner = flow.New(flow.Config{
 		Ledger: d.Store, Owner: c.Host, Programs: co.programs(), Owns: co.owns, Workers: c.Workers, Reserved: c.ReservedWorkers,
-		LeaseTTL: c.LeaseTTL, LockWait: c.LockWait, Log: d.Log,
+		LeaseTTL: c.LeaseTTL, LockWait: c.LockWait, Drain: c.Drain, Log: d.Log, Orphaned: co.orphaned, Renewed: d.Metrics.LeasesRenewed,
+		TookOver: func(op *flow.Operation) { d.Metrics.TookOver(op.Kind) }, Released: d.Cluster.Released,
 		Now: d.Store.Now, Serving: d.CallsArrive,
 		Observe: func(op *flow.Operation, s *flow.Step) {
 			d.Metrics.StepEnded(op.Kind, s.Interface+"."+s.Name, string(s.Status), s.EndedAt.Sub(s.StartedAt))
@@ -193,24 +217,41 @@ func (c *Conductor) Start(ctx context.Context) error {
 	return c.refreshRing(ctx)
 }
 
-// Run works until ctx ends, then stops in order: what is under way stays in the ledger.
+// Run works until ctx ends. Then it says so, begins nothing more, and lets the steps under way come to their ends for as long as Config.Drain
+// says: other conductors go on at once. What is still under way then stays in the ledger.
 func (c *Conductor) Run(ctx context.Context) error {
-	var loops sync.WaitGroup
-	loops.Go(func() { c.every(ctx, c.HeartbeatInterval, "announce", c.beat) })
+	var announcing, loops sync.WaitGroup
+	announcing.Go(func() { c.every(ctx, c.HeartbeatInterval, "announce", c.beat) })
 	loops.Go(func() { c.power.run(ctx) })
 	loops.Go(func() { c.writeAgentCalls(ctx) })
 	loops.Go(func() { c.every(ctx, time.Hour, "prune history", c.prune) })
 	loops.Go(func() { c.every(ctx, c.ConsoleInterval, "consoles", c.keepConsoles) })
 	loops.Go(func() { c.every(ctx, c.StuckInterval, "stuck detection", c.findStuck) })
+	loops.Go(func() { c.every(ctx, countInterval, "count nodes", c.countNodes) })
 	loops.Go(func() { c.allocate(ctx) })
+	var left error
+	loops.Go(func() {
+		<-ctx.Done()
+		announcing.Wait() // a last sign of life must not come after the goodbye
+		left = c.leave(context.WithoutCancel(ctx))
+	})
 	err := c.runner.Run(ctx)
 	loops.Wait()
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if e := c.Store.Retire(stop, c.Host); e != nil && err == nil {
-		err = e
+	return errors.Join(err, left)
+}
+
+// leave tells the others that this conductor stops.
+func (c *Conductor) leave(ctx context.Context) error {
+	c.mu.Lock()
+	c.leaving = true
+	c.mu.Unlock()
+	c.runner.Stop()
+	if c.Cluster.Leaving != nil {
+		c.Cluster.Leaving()
 	}
-	return err
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return c.Store.Retire(ctx, c.Host)
 }
 
 // Poke makes the conductor look for due operations at once: an event came in.
@@ -247,6 +288,9 @@ func (c *Conductor) prune(ctx context.Context) error {
 	if _, err := c.Store.PruneOperations(ctx, operationsKept); err != nil {
 		return err
 	}
+	if _, err := c.Store.PruneRequests(ctx, time.Now().Add(-requestsKept)); err != nil {
+		return err
+	}
 	return c.pruneLogs(time.Now())
 }
 
@@ -261,14 +305,70 @@ func (c *Conductor) beat(ctx context.Context) error {
 	return c.refreshRing(ctx)
 }
 
+// refreshRing reads who is alive.
 func (c *Conductor) refreshRing(ctx context.Context) error {
-	all, err := c.Store.Conductors(ctx, c.HeartbeatTimeout)
+	all, err := c.list(ctx)
+	if err != nil {
+		return err
+	}
+	r, gone := ring.New(all), map[string]bool{}
+	for _, m := range all {
+		gone[m.Host] = !m.Alive
+	}
+	c.mu.Lock()
+	c.members, c.gone = r, gone
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *Conductor) list(ctx context.Context) ([]ferric.Conductor, error) {
+	if c.Cluster.Members != nil {
+		return c.Cluster.Members(ctx)
+	}
+	return c.Store.Conductors(ctx, c.HeartbeatTimeout)
+}
+
+// MembersChanged is told that a conductor came or went: its work is looked for at once.
+func (c *Conductor) MembersChanged(ctx context.Context) {
+	if err := c.refreshRing(ctx); err != nil {
+		if ctx.Err() == nil {
+			c.Log.Warn("cannot read who is alive; the next sign of life tries again", "error", err)
+		}
+		return
+	}
+	c.runner.Poke()
+}
+
+// orphaned reports whether the conductor that holds a node is gone: its lease will run out.
+func (c *Conductor) orphaned(ctx context.Context, nodeUUID string) bool {
+	n, err := c.Store.Node(ctx, nodeUUID)
+	if err != nil || n.Reservation == "" {
+		return err == nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return n.Reservation != c.Host && c.gone[n.Reservation]
+}
+
+// countInterval is how often the nodes of this conductor are counted.
+const countInterval = 30 * time.Second
+
+// countNodes tells how many nodes the ring gives to this conductor.
+func (c *Conductor) countNodes(ctx context.Context) error {
+	places, err := c.Store.Places(ctx)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
-	c.members = ring.New(all)
+	r := c.members
 	c.mu.Unlock()
+	mine := 0
+	for _, p := range places {
+		if host, err := r.Owner(p.UUID, p.ConductorGroup, p.Driver); err == nil && host == c.Host {
+			mine++
+		}
+	}
+	c.Metrics.Ring(len(r.Hosts()), mine)
 	return nil
 }
 

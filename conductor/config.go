@@ -18,6 +18,7 @@ type Config struct {
 	Workers           int
 	ReservedWorkers   int
 	LeaseTTL          time.Duration
+	Drain             time.Duration // how long steps may go on when the conductor is told to stop; 0: not at all
 	HeartbeatInterval time.Duration
 	HeartbeatTimeout  time.Duration
 

@@ -72,7 +72,10 @@ func (c *Conductor) injectNMI(ctx context.Context, a rpc.NodeRef) error {
 		if err := t.Set.Management().Validate(ctx, t.Machine); err != nil {
 			return err
 		}
-		return nmi.InjectNMI(ctx, t.Machine)
+		if err := nmi.InjectNMI(ctx, t.Machine); err != nil {
+			return err
+		}
+		return c.Store.NoteRequest(ctx, nil)
 	})
 }
 
@@ -81,7 +84,7 @@ func (c *Conductor) attachVIF(ctx context.Context, a rpc.VIFArgs) error {
 		if err := t.Set.Network().Validate(ctx, t.Machine); err != nil {
 			return err
 		}
-		err := t.Set.Network().AttachVIF(ctx, t, driver.VIF{ID: a.VIF.ID, Extra: a.VIF.Extra})
+		err := t.Set.Network().AttachVIF(flow.CarriesOut(ctx), t, driver.VIF{ID: a.VIF.ID, Extra: a.VIF.Extra})
 		if err != nil {
 			c.note(ctx, t.Node, string(t.Node.ProvisionState), ferric.SeverityError,
 				fmt.Sprintf("Failed to attach VIF %s to node %s. Error: %v", a.VIF.ID, t.Node.UUID, err))
@@ -95,7 +98,7 @@ func (c *Conductor) detachVIF(ctx context.Context, a rpc.VIFArgs) error {
 		if err := t.Set.Network().Validate(ctx, t.Machine); err != nil {
 			return err
 		}
-		err := t.Set.Network().DetachVIF(ctx, t, a.VIF.ID)
+		err := t.Set.Network().DetachVIF(flow.CarriesOut(ctx), t, a.VIF.ID)
 		if err != nil {
 			c.note(ctx, t.Node, string(t.Node.ProvisionState), ferric.SeverityError,
 				fmt.Sprintf("Failed to detach VIF %s from node %s, Error: %v", a.VIF.ID, t.Node.UUID, err))

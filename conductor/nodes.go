@@ -30,7 +30,7 @@ func (c *Conductor) createNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Nod
 	if err := c.Drivers.Complete(n); err != nil {
 		return nil, err
 	}
-	if err := c.Store.CreateNode(ctx, n); err != nil {
+	if err := c.Store.CreateNode(flow.CarriesOut(ctx), n); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -90,13 +90,13 @@ func (c *Conductor) updateNode(ctx context.Context, a rpc.NodeArgs) (*ferric.Nod
 		takeUpdate(n, next)
 		return nil
 	}
-	updated, err := c.Store.ChangeNode(ctx, a.Node.UUID, 0, change)
+	updated, err := c.Store.ChangeNode(flow.CarriesOut(ctx), a.Node.UUID, 0, change)
 	if !ferric.IsCode(err, ferric.CodeLocked) {
 		return updated, err
 	}
 	// Somebody works on it: wait a little.
 	err = c.runner.WithLease(ctx, a.Node.UUID, func(ctx context.Context, l flow.Lease) error {
-		_, err := c.Store.UpdateNode(ctx, l, change)
+		_, err := c.Store.UpdateNode(flow.CarriesOut(ctx), l, change)
 		return err
 	})
 	if err != nil {

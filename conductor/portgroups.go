@@ -41,7 +41,7 @@ func (c *Conductor) updatePortgroup(ctx context.Context, a rpc.PortgroupArgs) (*
 				return err
 			}
 		}
-		made, err = c.Store.UpdatePortgroup(ctx, now.UUID, before.Version, func(g *ferric.Portgroup) error { *g = *now.Clone(); return nil })
+		made, err = c.Store.UpdatePortgroup(flow.CarriesOut(ctx), now.UUID, before.Version, func(g *ferric.Portgroup) error { *g = *now.Clone(); return nil })
 		return err
 	})
 	return made, err

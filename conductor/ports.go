@@ -63,7 +63,7 @@ func (c *Conductor) updatePort(ctx context.Context, a rpc.PortArgs) (*ferric.Por
 				return err
 			}
 		}
-		made, err = c.Store.UpdatePort(ctx, now.UUID, before.Version, func(p *ferric.Port) error { *p = *now.Clone(); return nil })
+		made, err = c.Store.UpdatePort(flow.CarriesOut(ctx), now.UUID, before.Version, func(p *ferric.Port) error { *p = *now.Clone(); return nil })
 		return err
 	})
 	return made, err

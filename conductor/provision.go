@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 
@@ -14,9 +15,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// operation makes an operation for a caller.
+// operation makes an operation for a caller. Its id is the key of the call that asks for it, so that a repeated call finds it.
 func (c *Conductor) operation(ctx context.Context, kind string, lane flow.Lane, who rpc.Caller, params json.RawMessage) *flow.Operation {
-	return &flow.Operation{ID: uuid.NewString(), Kind: kind, Lane: lane, Params: params, RequestID: obs.RequestID(ctx),
+	return &flow.Operation{ID: cmp.Or(flow.RequestOf(ctx).Key, uuid.NewString()), Kind: kind, Lane: lane, Params: params, RequestID: obs.RequestID(ctx),
 		User: who.User, Project: who.Project}
 }
 
@@ -117,7 +118,7 @@ func (c *Conductor) plan(ctx context.Context, t *driver.Task, a rpc.ProvisionArg
 // manage moves a node to manageable where that takes no work.
 func (c *Conductor) manage(ctx context.Context, n *ferric.Node) error {
 	return c.runner.WithLease(ctx, n.UUID, func(ctx context.Context, l flow.Lease) error {
-		_, err := c.Store.UpdateNode(ctx, l, func(n *ferric.Node) error {
+		_, err := c.Store.UpdateNode(flow.CarriesOut(ctx), l, func(n *ferric.Node) error {
 			// The transition from cleaning is the end of a manual clean; nobody but its operation may take it.
 			if !c.machine.Can(n.ProvisionState, state.Manage) || n.ProvisionState == ferric.Enroll || state.Transient(n.ProvisionState) {
 				return c.machine.RefuseTarget("manage", n.UUID, n.ProvisionState)
@@ -146,7 +147,7 @@ func (c *Conductor) abort(ctx context.Context, n *ferric.Node, a rpc.ProvisionAr
 	if s := op.Current(); s != nil {
 		text += " during step " + s.Interface + "." + s.Name
 	}
-	if err := c.Store.RequestAbort(ctx, op.ID, text); err != nil {
+	if err := c.Store.RequestAbort(flow.CarriesOut(ctx), op.ID, text); err != nil {
 		return err
 	}
 	c.runner.Poke()
@@ -166,7 +167,7 @@ func (c *Conductor) unhold(ctx context.Context, n *ferric.Node) error {
 		if err := c.Store.Signal(ctx, n.UUID, flow.EventUnhold); err != nil { // nobody sees it before the lease is given back
 			return err
 		}
-		_, err = c.Store.UpdateNode(ctx, l, func(n *ferric.Node) error {
+		_, err = c.Store.UpdateNode(flow.CarriesOut(ctx), l, func(n *ferric.Node) error {
 			return c.machine.Apply(n, state.Unhold, n.TargetProvisionState)
 		})
 		return err

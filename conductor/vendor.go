@@ -62,7 +62,20 @@ func (c *Conductor) vendorCall(ctx context.Context, a rpc.VendorArgs) (*rpc.Vend
 	if err != nil {
 		return nil, err
 	}
-	return vendorReply(method, result)
+	return c.vendorDone(ctx, method, result)
+}
+
+// vendorDone notes the answer of a method with the call, so that the method does not run twice if the answer is lost.
+func (c *Conductor) vendorDone(ctx context.Context, m driver.VendorMethod, result any) (*rpc.VendorReply, error) {
+	reply, err := vendorReply(m, result)
+	if err != nil {
+		return nil, err
+	}
+	noted, err := json.Marshal(reply)
+	if err != nil {
+		return nil, ferric.Errorf(ferric.CodeInternal, "answer of the vendor's method %s: %w", m.Name, err)
+	}
+	return reply, c.Store.NoteRequest(ctx, noted)
 }
 
 func vendorReply(m driver.VendorMethod, result any) (*rpc.VendorReply, error) {
@@ -126,5 +139,5 @@ func (c *Conductor) driverVendorCall(ctx context.Context, a rpc.DriverVendorArgs
 	if method.Async {
 		return &rpc.VendorReply{Async: true, Attach: method.Attach}, nil
 	}
-	return vendorReply(method, result)
+	return c.vendorDone(ctx, method, result)
 }

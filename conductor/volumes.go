@@ -55,7 +55,7 @@ func (c *Conductor) updateVolumeConnector(ctx context.Context, a rpc.VolumeConne
 		return nil, err
 	}
 	err = c.whileOff(ctx, stored.NodeUUID, now.NodeUUID, "volume connector update", func(ctx context.Context) error {
-		made, err = c.Store.UpdateVolumeConnector(ctx, now.UUID, now.Version, func(v *ferric.VolumeConnector) error { *v = *now.Clone(); return nil })
+		made, err = c.Store.UpdateVolumeConnector(flow.CarriesOut(ctx), now.UUID, now.Version, func(v *ferric.VolumeConnector) error { *v = *now.Clone(); return nil })
 		return err
 	})
 	return made, err
@@ -81,7 +81,7 @@ func (c *Conductor) updateVolumeTarget(ctx context.Context, a rpc.VolumeTargetAr
 		return nil, err
 	}
 	err = c.whileOff(ctx, stored.NodeUUID, now.NodeUUID, "volume target update", func(ctx context.Context) error {
-		made, err = c.Store.UpdateVolumeTarget(ctx, now.UUID, now.Version, func(v *ferric.VolumeTarget) error { *v = *now.Clone(); return nil })
+		made, err = c.Store.UpdateVolumeTarget(flow.CarriesOut(ctx), now.UUID, now.Version, func(v *ferric.VolumeTarget) error { *v = *now.Clone(); return nil })
 		return err
 	})
 	return made, err

@@ -23,6 +23,8 @@ type API struct {
 	MaxEventStreams               int           `toml:"max_event_streams" default:"500" min:"0" max:"1000000" help:"Most clients that follow the change feed (/ferric/v1/events) at the same time. Each holds one of max_connections."`
 	MaxConnections                int           `toml:"max_connections" default:"1000" min:"1" max:"1000000" help:"Most connections open at the same time; further ones wait."`
 	RequestTimeout                time.Duration `toml:"request_timeout" default:"60s" min:"1s" max:"1h" help:"Longest that a request may take, reading the body included."`
+	ConductorPatience             time.Duration `toml:"conductor_patience" default:"20s" min:"0s" max:"10m" help:"How long a request waits for a conductor to answer when the one that it went to has died or is cut off. It is carried out once, whoever answers."`
+	DrainDelay                    time.Duration `toml:"drain_delay" default:"0s" min:"0s" max:"5m" help:"How long the API goes on taking requests after it was told to stop, while /readyz says 503. Behind a load balancer: a little longer than it needs to notice that."`
 	IdleTimeout                   time.Duration `toml:"idle_timeout" default:"120s" min:"1s" max:"1h" help:"How long an idle connection is kept."`
 	EnableRamdiskEndpoints        bool          `toml:"enable_ramdisk_endpoints" default:"true" help:"Whether lookup, heartbeat and continue_inspection are served, which need no login."`
 	RestrictLookup                bool          `toml:"restrict_lookup" default:"true" help:"Whether lookup finds only nodes that expect a machine to boot."`

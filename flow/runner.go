@@ -21,15 +21,29 @@ type Config struct {
 	Owns     func(Due) bool
 	Workers  int           // steps that run at the same time; 100
 	Reserved int           // of these, only for operations that people begin now; 5 % of Workers
-	LeaseTTL time.Duration // 30 s
-	Poll     time.Duration // longest time between two looks for due operations; 2 s
+	LeaseTTL time.Duration // 3 s; renewed after each third
+	Poll     time.Duration // longest time between two looks for due operations; 500 ms
 	LockWait time.Duration // how long to wait for somebody else's short lease, or for a free worker; 3 s
+	// Drain is how long Run, told to stop, waits for the steps under way to come to their ends or checkpoints before it interrupts them. 0: not at all.
+	Drain time.Duration
+	// Orphaned says whether the one who holds a node is known to be gone. Its lease is then waited for until it runs out, whatever
+	// LockWait says. It may be nil.
+	Orphaned func(ctx context.Context, nodeUUID string) bool
 	Log      *slog.Logger
 	Now      func() time.Time // time.Now
 	// Serving says whether events can come at all: whether somebody takes agents' calls. While not, waits for events do not run out. nil: always.
 	Serving func() bool
 	// Observe is told of every step that ended, for metrics. It may be nil.
 	Observe func(op *Operation, s *Step)
+	// Renewed is told of every round of renewals: how many leases there were, how many of them were lost, how long after its time it was done, and
+	// what went wrong. It may be nil.
+	Renewed func(leases, lost int, late time.Duration, err error)
+	// TookOver is told of every operation that is carried on which another conductor had begun. It may be nil.
+	TookOver func(op *Operation)
+	// Released is told of every lease that is given back while the runner stops: others may go on. It may be nil.
+	Released func(nodeUUID string)
+	// Clock is the clock of leases; CLOCK_BOOTTIME.
+	Clock func() time.Duration
 }
 
 // Runner works on the operations of a ledger. Make it with New, start it with Run.
@@ -44,22 +58,12 @@ type Runner struct {
 	held    map[string]*holding // by node
 	busy    int                 // workers taken
 	closed  bool
+	drains  bool // no step is begun any more
 	workers sync.WaitGroup
 	base    context.Context // of all workers
 	stop    context.CancelFunc
 	marks   atomic.Int64 // of checkpoints
 }
-
-// holding is a lease that this runner has, and how to stop whoever relies on it.
-type holding struct {
-	lease   Lease
-	cancel  context.CancelCauseFunc
-	renewed time.Time // when it was taken, or renewed last
-	ranOut  bool      // it was renewed too late; see stoodStill
-}
-
-// errLeaseLost is the cause of a worker's cancellation when its lease was taken over.
-var errLeaseLost = &ferric.Error{Code: ferric.CodeStale, Message: "the node's lease was lost to another conductor"}
 
 // New makes a runner. Nothing runs before Run, but Begin may be called.
 func New(c Config) *Runner {
@@ -70,16 +74,19 @@ func New(c Config) *Runner {
 		c.Reserved = max(1, c.Workers*5/100)
 	}
 	if c.LeaseTTL == 0 {
-		c.LeaseTTL = 30 * time.Second
+		c.LeaseTTL = 3 * time.Second
 	}
 	if c.Poll == 0 {
-		c.Poll = 2 * time.Second
+		c.Poll = 500 * time.Millisecond
 	}
 	if c.LockWait == 0 {
 		c.LockWait = 3 * time.Second
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Clock == nil {
+		c.Clock = uptime
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -97,19 +104,55 @@ func (r *Runner) Poke() {
 	}
 }
 
-// Run looks for due operations and renews leases until ctx ends; then it stops all workers, waits for them, and gives their
-// leases back. What they were doing stays in the ledger and is carried on by the next runner.
+// Run looks for due operations and renews leases until ctx ends. Then it begins nothing more, lets the steps under way come to their ends for
+// Config.Drain, stops the workers that are left, waits for them, and gives their leases back. What they were doing stays in the ledger
+// and is carried on by the next runner.
 func (r *Runner) Run(ctx context.Context) error {
+	renewing, stopRenewing := context.WithCancel(context.WithoutCancel(ctx)) // as long as there are workers
+	defer stopRenewing()
 	var loops sync.WaitGroup
-	loops.Go(func() { r.renewLoop(ctx) })
+	loops.Go(func() { r.renewLoop(renewing) })
 	r.claimLoop(ctx)
 	r.mu.Lock()
-	r.closed = true
+	r.closed, r.drains = true, true
 	r.mu.Unlock()
+	r.drain()
 	r.stop()
 	r.workers.Wait()
+	stopRenewing()
 	loops.Wait()
 	return nil
+}
+
+// drain waits for the workers, but not for longer than Config.Drain.
+func (r *Runner) drain() {
+	if r.Drain <= 0 {
+		return
+	}
+	done := make(chan struct{})
+	go func() { r.workers.Wait(); close(done) }() // it ends: Run waits for the workers, too
+	limit := time.NewTimer(r.Drain)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+		busy, _ := r.Busy()
+		r.log.Warn("steps are still under way; they are interrupted, and whoever goes on looks how far they came", "operations", busy, "after", r.Drain)
+	}
+}
+
+// Stop begins to stop before Run's context ends: no operation and no step is begun any more.
+func (r *Runner) Stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed, r.drains = true, true
+}
+
+// draining reports whether no step is to be begun any more.
+func (r *Runner) draining() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.drains
 }
 
 func (r *Runner) claimLoop(ctx context.Context) {
@@ -148,13 +191,13 @@ func (r *Runner) claimDue(ctx context.Context) time.Duration {
 		return r.Poll
 	}
 	for _, d := range due {
-		if r.keeps(ctx, d.NodeUUID) {
+		if r.holds(ctx, d.NodeUUID) { // a clock was set: the lease looks as if it had run out
 			continue
 		}
 		if !r.reserve(r.Reserved) {
 			break
 		}
-		lease, err := r.ledger.Acquire(ctx, d.NodeUUID, r.Owner, r.LeaseTTL)
+		lease, err := r.take(ctx, d.NodeUUID)
 		if err != nil {
 			r.unreserve()
 			if !ferric.IsCode(err, ferric.CodeLocked) && ctx.Err() == nil {
@@ -223,14 +266,14 @@ func (r *Runner) unreserve() {
 }
 
 // spawn runs an operation under a lease in a reserved worker, and gives both back.
-func (r *Runner) spawn(lease Lease, operationID string) {
+func (r *Runner) spawn(lease taken, operationID string) {
 	ctx := r.hold(r.base, lease)
 	go func() {
 		defer r.unreserve()
-		defer r.letGo(lease)
+		defer r.letGo(lease.Lease)
 		op, err := r.load(ctx, lease.NodeUUID, operationID)
 		if err == nil {
-			err = r.work(ctx, lease, op)
+			err = r.work(ctx, lease.Lease, op)
 		}
 		if err != nil && ctx.Err() == nil && !ferric.IsCode(err, ferric.CodeStale) {
 			r.log.Error("an operation could not be carried on; it will be tried again", "node", lease.NodeUUID,
@@ -243,26 +286,92 @@ func (r *Runner) spawn(lease Lease, operationID string) {
 	}()
 }
 
-// hold notes a lease for renewal and returns a context that ends when the lease is lost.
-func (r *Runner) hold(ctx context.Context, lease Lease) context.Context {
+// taken is a lease with the time of the clock at which it was asked for: it lasts from then on, if not longer.
+type taken struct {
+	Lease
+	asked time.Duration
+}
+
+// take takes a lease. One that came so late that little is left of it is given back: CodeLocked.
+func (r *Runner) take(ctx context.Context, nodeUUID string) (taken, error) {
+	if r.keeps(ctx, nodeUUID) {
+		return taken{}, ferric.Errorf(ferric.CodeLocked, "Node %s is locked by host %s, please retry after the current operation is completed.", nodeUUID, r.Owner)
+	}
+	asked := r.Clock()
+	lease, err := r.ledger.Acquire(ctx, nodeUUID, r.Owner, r.LeaseTTL)
+	if err != nil {
+		return taken{}, err
+	}
+	if r.Clock()-asked > r.lasts()/2 {
+		r.letGo(lease)
+		return taken{}, ferric.Errorf(ferric.CodeLocked, "the database took %s to give a lease of %s", (r.Clock() - asked).Round(time.Millisecond), r.LeaseTTL)
+	}
+	return taken{lease, asked}, nil
+}
+
+// lasts is how long this runner relies on a lease from when it was asked for.
+func (r *Runner) lasts() time.Duration { return r.LeaseTTL - r.LeaseTTL/marginPart }
+
+// hold notes a lease for renewal and returns a context that ends when the lease is lost, or runs out.
+func (r *Runner) hold(ctx context.Context, lease taken) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
+	h := &holding{lease: lease.Lease, cancel: cancel, clock: r.Clock, deadline: lease.asked + r.lasts()}
+	h.mu.Lock() // expire may begin at once
+	h.timer = time.AfterFunc(max(0, h.deadline-r.Clock()), h.expire)
+	h.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if old := r.held[lease.NodeUUID]; old != nil {
+		old.timer.Stop()
 		old.cancel(errLeaseLost) // of Begin's planning, which is over, or of a lease that ran out
 	}
-	r.held[lease.NodeUUID] = &holding{lease: lease, cancel: cancel, renewed: r.now()}
-	return ctx
+	h.renewedAt = r.now()
+	r.held[lease.NodeUUID] = h
+	return context.WithValue(ctx, leaseKey{}, h)
+}
+
+// keeps reports whether this runner works on a node under a lease that is its own though it seems to have run out: the clock leapt.
+func (r *Runner) keeps(ctx context.Context, nodeUUID string) bool {
+	r.mu.Lock()
+	h := r.held[nodeUUID]
+	r.mu.Unlock()
+	return h != nil && !r.now().Before(h.is().Until) && r.holds(ctx, nodeUUID)
+}
+
+// holds reports whether a worker of this runner has a lease of the node that is good still, and renews it then.
+func (r *Runner) holds(ctx context.Context, nodeUUID string) bool {
+	r.mu.Lock()
+	h := r.held[nodeUUID]
+	r.mu.Unlock()
+	if h == nil || h.left() <= 0 {
+		return false
+	}
+	asked := r.Clock()
+	kept, err := r.ledger.Renew(ctx, []Lease{h.is()}, r.LeaseTTL)
+	if err != nil {
+		return true // the rounds of renewals will tell
+	}
+	if len(kept) == 0 {
+		return false
+	}
+	h.renewed(kept[0], asked, r.lasts())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h.ranOut = h.ranOut || r.now().Sub(h.renewedAt) > r.LeaseTTL
+	h.renewedAt = r.now()
+	return true
 }
 
 // letGo gives a lease back. It works after Run's context has ended, too.
 func (r *Runner) letGo(lease Lease) {
 	r.mu.Lock()
 	h := r.held[lease.NodeUUID]
-	if h != nil && h.lease.Epoch == lease.Epoch {
+	if h != nil && h.is().Epoch == lease.Epoch {
 		delete(r.held, lease.NodeUUID)
+		h.timer.Stop()
 		h.cancel(nil)
 	}
+	drains := r.drains
 	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.base), 10*time.Second)
 	defer cancel()
@@ -270,67 +379,83 @@ func (r *Runner) letGo(lease Lease) {
 		r.log.Warn("cannot give a lease back; it will run out", "node", lease.NodeUUID, "error", err)
 	}
 	r.Poke() // somebody may be waiting for this node
+	if drains && r.Released != nil {
+		r.Released(lease.NodeUUID)
+	}
 }
 
+// renewLoop renews all leases after each third of their duration, and sooner after a failure.
 func (r *Runner) renewLoop(ctx context.Context) {
-	tick := time.NewTicker(r.LeaseTTL / 3)
-	defer tick.Stop()
+	every := r.LeaseTTL / 3
+	due := r.Clock() + every
 	for {
+		timer := time.NewTimer(max(0, due-r.Clock()))
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return
-		case <-tick.C:
-			r.renew(ctx)
+		case <-timer.C:
+		}
+		if r.renew(ctx, r.Clock()-due) {
+			due = max(due+every, r.Clock()+every/2)
+		} else {
+			due = r.Clock() + every/4
 		}
 	}
 }
 
-// renew prolongs all leases. Workers whose lease is lost, or has run out because the database cannot be reached, are stopped.
-func (r *Runner) renew(ctx context.Context) {
+// renew prolongs all leases. Workers whose lease is lost are stopped; those whose lease cannot be renewed stop by themselves before it runs out.
+func (r *Runner) renew(ctx context.Context, late time.Duration) (ok bool) {
 	r.mu.Lock()
 	leases := make([]Lease, 0, len(r.held))
 	for _, h := range r.held {
-		leases = append(leases, h.lease)
+		leases = append(leases, h.is())
 	}
 	r.mu.Unlock()
-	if len(leases) > 0 {
-		r.renewAll(ctx, leases)
+	if len(leases) == 0 {
+		return true
 	}
-}
-
-// renewAll prolongs leases that this runner holds and returns how many are still its own.
-func (r *Runner) renewAll(ctx context.Context, leases []Lease) (ours int) {
-	kept, err := r.ledger.Renew(ctx, leases, r.LeaseTTL)
+	asked := r.Clock()
+	asking, cancel := context.WithTimeout(ctx, r.lasts())
+	kept, err := r.ledger.Renew(asking, leases, r.LeaseTTL)
+	cancel()
+	if ctx.Err() != nil {
+		return true
+	}
+	late += r.Clock() - asked
 	if err != nil {
-		if ctx.Err() == nil {
-			r.log.Error("cannot renew leases; trying again", "leases", len(leases), "error", err)
+		r.log.Error("cannot renew leases; trying again", "leases", len(leases), "error", err)
+		if r.Renewed != nil {
+			r.Renewed(len(leases), 0, late, err)
 		}
-		kept = nil
+		return false
 	}
 	until := map[string]Lease{}
 	for _, l := range kept {
 		until[l.NodeUUID] = l
 	}
-	now := r.now()
+	lost := 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, asked := range leases {
-		h := r.held[asked.NodeUUID]
-		if h == nil || h.lease.Epoch != asked.Epoch {
+	for _, was := range leases {
+		h := r.held[was.NodeUUID]
+		if h == nil || h.is().Epoch != was.Epoch {
 			continue
 		}
-		l, ok := until[asked.NodeUUID]
-		switch {
-		case ok && l.Epoch == asked.Epoch:
-			h.ranOut = h.ranOut || now.Sub(h.renewed) > r.LeaseTTL
-			h.lease.Until, h.renewed = l.Until, now
-			ours++
-		case err == nil || !now.Before(h.lease.Until):
-			r.log.Warn("lost the lease of a node; its worker stops", "node", asked.NodeUUID)
-			h.cancel(errLeaseLost)
+		if l, ok := until[was.NodeUUID]; ok && l.Epoch == was.Epoch {
+			h.ranOut = h.ranOut || r.now().Sub(h.renewedAt) > r.LeaseTTL
+			h.renewedAt = r.now()
+			h.renewed(l, asked, r.lasts())
+			continue
 		}
+		lost++
+		r.log.Warn("lost the lease of a node; its worker stops", "node", was.NodeUUID)
+		h.cancel(errLeaseLost)
 	}
-	return ours
+	if r.Renewed != nil {
+		r.Renewed(len(leases), lost, late, nil)
+	}
+	return true
 }
 
 // Begin takes a worker and the node's lease, lets plan make an operation and its effect on the node, writes both down, and
@@ -354,10 +479,13 @@ func (r *Runner) Begin(ctx context.Context, nodeUUID string, plan func(ctx conte
 		for i := range op.Steps {
 			op.Steps[i].Seq, op.Steps[i].Status = i, Pending
 		}
-		err = r.start(held, lease, op, mutate)
+		err = r.start(held, lease.Lease, op, mutate)
 	}
 	if err != nil {
-		r.letGo(lease)
+		if lost := Fenced(held); lost != nil {
+			err = lost
+		}
+		r.letGo(lease.Lease)
 		r.unreserve()
 		return nil, err
 	}
@@ -369,7 +497,10 @@ func (r *Runner) Begin(ctx context.Context, nodeUUID string, plan func(ctx conte
 func (r *Runner) awaitWorker(ctx context.Context) error {
 	deadline := time.Now().Add(r.LockWait)
 	for pause := 5 * time.Millisecond; !r.reserve(0); pause = min(2*pause, 100*time.Millisecond) {
-		if time.Now().After(deadline) || ctx.Err() != nil || r.isClosed() {
+		if r.isClosed() {
+			return ErrElsewhere
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
 			return ferric.Errorf(ferric.CodeBusy, "Requested action cannot be performed due to lack of free conductor workers.")
 		}
 		select {
@@ -392,42 +523,33 @@ func (r *Runner) WithLease(ctx context.Context, nodeUUID string, do func(ctx con
 	if err != nil {
 		return err
 	}
-	defer r.letGo(lease)
-	return do(r.hold(ctx, lease), lease)
-}
-
-// keeps reports whether this runner works on a node under a lease that is its own though it seems to have run out: the clock leapt. It renews the
-// lease to find out.
-func (r *Runner) keeps(ctx context.Context, nodeUUID string) bool {
-	r.mu.Lock()
-	h := r.held[nodeUUID]
-	var lease Lease
-	if h != nil {
-		lease = h.lease
+	defer r.letGo(lease.Lease)
+	held := r.hold(ctx, lease)
+	err = do(held, lease.Lease)
+	if lost := Fenced(held); err != nil && lost != nil {
+		return lost
 	}
-	r.mu.Unlock()
-	return h != nil && !r.now().Before(lease.Until) && r.renewAll(ctx, []Lease{lease}) > 0
+	return err
 }
 
-// take takes the lease, unless this runner has it and works.
-func (r *Runner) take(ctx context.Context, nodeUUID string) (Lease, error) {
-	if r.keeps(ctx, nodeUUID) {
-		return Lease{}, ferric.Errorf(ferric.CodeLocked, "Node %s is locked by host %s, please retry after the current operation is completed.", nodeUUID, r.Owner)
-	}
-	return r.ledger.Acquire(ctx, nodeUUID, r.Owner, r.LeaseTTL)
-}
+// ErrElsewhere refuses what a runner that stops does not begin any more. Another conductor does.
+var ErrElsewhere = &ferric.Error{Code: ferric.CodeElsewhere, Message: "this conductor is stopping"}
 
-// acquire takes the lease, waiting a little for one that is held now.
-func (r *Runner) acquire(ctx context.Context, nodeUUID string) (Lease, error) {
-	deadline := time.Now().Add(r.LockWait)
+// acquire takes the lease, waiting a little for one that is held now, and for that of a dead conductor until it runs out.
+func (r *Runner) acquire(ctx context.Context, nodeUUID string) (taken, error) {
+	began := time.Now()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 300*time.Millisecond) {
 		lease, err := r.take(ctx, nodeUUID)
-		if err == nil || !ferric.IsCode(err, ferric.CodeLocked) || time.Now().After(deadline) {
+		if err == nil || !ferric.IsCode(err, ferric.CodeLocked) {
 			return lease, err
+		}
+		if waited := time.Since(began); waited > r.LockWait &&
+			(waited > r.LockWait+2*r.LeaseTTL || r.Orphaned == nil || !r.Orphaned(ctx, nodeUUID)) {
+			return taken{}, err
 		}
 		select {
 		case <-ctx.Done():
-			return Lease{}, errors.Join(err, ctx.Err())
+			return taken{}, errors.Join(err, ctx.Err())
 		case <-time.After(pause):
 		}
 	}

@@ -41,7 +41,7 @@ func (r *Runner) count(op *Operation) {
 func (r *Runner) watch(lease Lease) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if h := r.held[lease.NodeUUID]; h != nil && h.lease.Epoch == lease.Epoch {
+	if h := r.held[lease.NodeUUID]; h != nil && h.is().Epoch == lease.Epoch {
 		h.ranOut = false
 	}
 }
@@ -50,7 +50,7 @@ func (r *Runner) stoodStill(lease Lease) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.held[lease.NodeUUID]
-	return h != nil && h.lease.Epoch == lease.Epoch && (h.ranOut || r.now().Sub(h.renewed) > r.LeaseTTL)
+	return h != nil && h.is().Epoch == lease.Epoch && (h.ranOut || r.now().Sub(h.renewedAt) > r.LeaseTTL)
 }
 
 // How often times of the future are looked for, and how far the clocks of hosts may be apart.

@@ -23,10 +23,16 @@ func (r *Runner) work(ctx context.Context, lease Lease, op *Operation) error {
 			"operation %s is of kind %q, which this version of Ferric does not know", op.ID, op.Kind))
 	}
 	if op.Conductor != r.Owner {
+		if r.TookOver != nil {
+			r.TookOver(op)
+		}
 		op.Conductor = r.Owner
 	}
 	var begun *ferric.Node // when the step under the cursor was begun in the write that ended the one before
 	for !op.Status.Ended() {
+		if begun == nil && r.draining() {
+			return nil // all is in the ledger; another conductor goes on as soon as the lease is given back
+		}
 		s := r.next(op)
 		if s == nil {
 			return r.end(ctx, lease, program, op)
@@ -93,8 +99,11 @@ func (r *Runner) step(ctx context.Context, lease Lease, program Program, op *Ope
 		r.watch(lease)
 		out, err = r.try(ctx, fn, t)
 	}
+	if lost := Fenced(ctx); lost != nil {
+		return nil, false, lost // whoever comes next carries on
+	}
 	if ctx.Err() != nil {
-		return nil, false, context.Cause(ctx) // stopping, or the lease is lost: whoever comes next carries on
+		return nil, false, context.Cause(ctx) // stopping
 	}
 	if ferric.IsCode(err, ferric.CodeStale) {
 		return nil, false, err
@@ -181,7 +190,7 @@ func (r *Runner) done(ctx context.Context, lease Lease, program Program, op *Ope
 	var view Mutate
 	pending := *follows
 	// Not one that must not be begun twice: this process may be told to stop before the step's code runs.
-	together := follows.Status == Pending && follows.Repeat != Never && op.Abort == ""
+	together := follows.Status == Pending && follows.Repeat != Never && op.Abort == "" && !r.draining()
 	if together {
 		r.begin(op, follows)
 		view = program.View(Begins, op)

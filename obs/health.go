@@ -200,6 +200,15 @@ func (h *Health) Handler() http.Handler {
 	})
 }
 
+// Alive serves /healthz: the process runs and answers. It says nothing of what the process depends on: to start it again would not help.
+func Alive() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = w.Write([]byte("OK")) // the client is gone if this fails
+	})
+}
+
 func (r Report) text() string {
 	if r.Healthy {
 		return "OK"

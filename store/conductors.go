@@ -35,13 +35,17 @@ func (s *Store) Announce(ctx context.Context, c ferric.Conductor) error {
 	if err := s.sync(ctx); err != nil {
 		return err
 	}
-	return s.write(ctx, "announce conductor", func(ctx context.Context, t *tx) error {
+	return s.urgent(ctx, "announce conductor", func(ctx context.Context, t *tx) error {
 		row := &conductorRow{Conductor: c}
 		row.UpdatedAt = t.now
 		if row.StartedAt.IsZero() {
 			row.StartedAt = t.now
 		}
-		return conductorTable.insert(ctx, s, t, []string{"hostname"}, row)
+		if err := conductorTable.insert(ctx, s, t, []string{"hostname"}, row); err != nil || !s.serverClock {
+			return err
+		}
+		_, err := t.ExecContext(ctx, "UPDATE conductors SET updated_at = "+serverNow+" WHERE hostname = $1", clean(c.Host))
+		return err
 	})
 }
 
@@ -49,11 +53,16 @@ func (s *Store) Announce(ctx context.Context, c ferric.Conductor) error {
 // not retire.
 func (s *Store) Conductors(ctx context.Context, aliveWithin time.Duration) (list []ferric.Conductor, err error) {
 	err = s.get(ctx, "list conductors", func(ctx context.Context, q querier) error {
+		since := micros(s.now().Add(-aliveWithin))
+		if s.serverClock {
+			if err := q.QueryRowContext(ctx, "SELECT "+s.at("$1"), s.from(time.Time{}, -aliveWithin)).Scan(&since); err != nil {
+				return err
+			}
+		}
 		rows, err := conductorTable.all(ctx, s, q, "ORDER BY hostname")
-		since := s.now().Add(-aliveWithin)
 		list = make([]ferric.Conductor, len(rows))
 		for i, c := range rows {
-			c.Alive = !c.retired && !c.UpdatedAt.Before(since)
+			c.Alive = !c.retired && micros(c.UpdatedAt) >= since
 			c.Retired = c.retired
 			list[i] = c.Conductor
 		}

@@ -81,7 +81,7 @@ func (g *group) commit(batch []*writer) {
 		return
 	}
 	for _, w := range batch {
-		w.changed, w.err = g.s.writeOnce(w.ctx, w.run)
+		w.changed, w.err = g.s.writeOnce(w.ctx, g.s.w, w.run)
 		w.done = true
 	}
 }

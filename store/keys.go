@@ -25,6 +25,7 @@ var sealedColumns = []struct{ table, column, key string }{
 	{"steps", "sealed_args", "operation_id"},
 	{"steps", "sealed_data", "operation_id"},
 	{"steps", "sealed_result", "operation_id"},
+	{"requests", "answer", "key"},
 }
 
 const proofText = "ferric"

@@ -1,8 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +10,26 @@ import (
 	"ferric"
 	"ferric/flow"
 )
+
+// Leases are measured with the database's clock: the clocks of several hosts are never the same, and a lease that one host believes to have run
+// out may be live for another. With SQLite all is on one host.
+const serverNow = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
+
+// at is the expression for a moment whose parameter is made by from.
+func (s *Store) at(parameter string) string {
+	if s.serverClock {
+		return "(" + serverNow + " + CAST(" + parameter + " AS BIGINT))"
+	}
+	return "CAST(" + parameter + " AS BIGINT)"
+}
+
+// from is the parameter for the moment that lies a time after now.
+func (s *Store) from(now time.Time, d time.Duration) int64 {
+	if s.serverClock {
+		return d.Microseconds()
+	}
+	return micros(now.Add(d))
+}
 
 // Acquire implements flow.Ledger.
 func (s *Store) Acquire(ctx context.Context, nodeUUID, owner string, ttl time.Duration) (flow.Lease, error) {
@@ -19,12 +39,14 @@ func (s *Store) Acquire(ctx context.Context, nodeUUID, owner string, ttl time.Du
 	}
 	var l flow.Lease
 	err := s.write(ctx, "take the lease of node "+nodeUUID, func(ctx context.Context, t *tx) error {
-		l = flow.Lease{NodeUUID: strings.ToLower(nodeUUID), Owner: owner, Until: t.now.Add(ttl)}
+		l = flow.Lease{NodeUUID: strings.ToLower(nodeUUID), Owner: owner}
+		var until int64
 		// The condition is on the row itself, so PostgreSQL checks it again after it has waited for another claimer.
-		err := t.QueryRowContext(ctx, "UPDATE nodes SET reservation = $1, lease_epoch = lease_epoch + 1, lease_until = $2 "+
-			"WHERE uuid = $3 AND (reservation = '' OR lease_until < $4) RETURNING lease_epoch",
-			clean(owner), micros(l.Until), clean(l.NodeUUID), micros(t.now)).Scan(&l.Epoch)
+		err := t.QueryRowContext(ctx, "UPDATE nodes SET reservation = $1, lease_epoch = lease_epoch + 1, lease_until = "+s.at("$2")+
+			" WHERE uuid = $3 AND (reservation = '' OR lease_until < "+s.at("$4")+") RETURNING lease_epoch, lease_until",
+			clean(owner), s.from(t.now, ttl), clean(l.NodeUUID), s.from(t.now, 0)).Scan(&l.Epoch, &until)
 		if !missing(err) {
+			l.Until = fromMicros(until)
 			return err
 		}
 		var holder string
@@ -43,28 +65,61 @@ func (s *Store) Acquire(ctx context.Context, nodeUUID, owner string, ttl time.Du
 	return l, nil
 }
 
-// Renew implements flow.Ledger.
-func (s *Store) Renew(ctx context.Context, leases []flow.Lease, ttl time.Duration) ([]flow.Lease, error) {
-	if len(leases) == 0 {
-		return nil, nil
+// renewBatch is how many leases are renewed by one statement.
+const renewBatch = 512
+
+// Renew implements flow.Ledger. All leases are renewed by one statement.
+func (s *Store) Renew(ctx context.Context, leases []flow.Lease, ttl time.Duration) (kept []flow.Lease, err error) {
+	for batch := range slices.Chunk(leases, renewBatch) {
+		some, err := s.renew(ctx, batch, ttl)
+		if err != nil {
+			return nil, err
+		}
+		kept = append(kept, some...)
 	}
-	// One order for all, so that two processes do not wait for each other's rows.
-	leases = slices.SortedFunc(slices.Values(leases), func(a, b flow.Lease) int { return cmp.Compare(a.NodeUUID, b.NodeUUID) })
-	var kept []flow.Lease
-	err := s.write(ctx, "renew leases", func(ctx context.Context, t *tx) error {
+	return kept, nil
+}
+
+func (s *Store) renew(ctx context.Context, leases []flow.Lease, ttl time.Duration) (kept []flow.Lease, err error) {
+	type id struct {
+		node, owner string
+		epoch       int64
+	}
+	asked := make(map[id]flow.Lease, len(leases))
+	rows := 1
+	for rows < len(leases) { // few texts, so that they stay prepared
+		rows *= 2
+	}
+	var values strings.Builder
+	args := []any{nil}
+	for i := range rows {
+		l := leases[min(i, len(leases)-1)]
+		asked[id{clean(l.NodeUUID), clean(l.Owner), l.Epoch}] = l
+		n := len(args)
+		fmt.Fprintf(&values, ", (CAST($%d AS TEXT), CAST($%d AS TEXT), CAST($%d AS BIGINT))", n+1, n+2, n+3)
+		args = append(args, clean(l.NodeUUID), clean(l.Owner), l.Epoch)
+	}
+	text := "UPDATE nodes SET lease_until = " + s.at("$1") + " WHERE (uuid, reservation, lease_epoch) IN (VALUES " + values.String()[2:] +
+		") AND reservation <> '' RETURNING uuid, reservation, lease_epoch, lease_until"
+	err = s.urgent(ctx, "renew leases", func(ctx context.Context, t *tx) error {
 		kept = nil
-		for _, l := range leases {
-			l.Until = t.now.Add(ttl)
-			n, err := affected(t.ExecContext(ctx, "UPDATE nodes SET lease_until = $1 WHERE uuid = $2 AND reservation = $3 AND lease_epoch = $4",
-				micros(l.Until), clean(l.NodeUUID), clean(l.Owner), l.Epoch))
-			if err != nil {
+		args[0] = s.from(t.now, ttl)
+		found, err := t.QueryContext(ctx, text, args...)
+		if err != nil {
+			return err
+		}
+		defer found.Close()
+		for found.Next() {
+			var at id
+			var until int64
+			if err := found.Scan(&at.node, &at.owner, &at.epoch, &until); err != nil {
 				return err
 			}
-			if n > 0 && l.Owner != "" {
-				kept = append(kept, l)
-			}
+			l := asked[at]
+			l.Until = fromMicros(until)
+			kept = append(kept, l)
 		}
-		return nil
+		return found.Err()
 	})
 	if err != nil {
 		return nil, err

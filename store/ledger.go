@@ -25,7 +25,7 @@ func (s *Store) Start(ctx context.Context, l flow.Lease, op *flow.Operation, mut
 	if id == "" {
 		id = uuid.NewString()
 	}
-	err = s.write(ctx, "start operation on node "+l.NodeUUID, func(ctx context.Context, t *tx) error {
+	err = s.write(flow.WithoutLease(ctx), "start operation on node "+l.NodeUUID, func(ctx context.Context, t *tx) error {
 		row, err := lockOwned(ctx, t, l)
 		if err != nil {
 			return err
@@ -67,7 +67,7 @@ func (s *Store) Start(ctx context.Context, l flow.Lease, op *flow.Operation, mut
 // states as they are after mutate.
 func (s *Store) Checkpoint(ctx context.Context, l flow.Lease, op *flow.Operation, history []ferric.HistoryEntry, mutate flow.Mutate) (n *ferric.Node, err error) {
 	var o *operationRow
-	err = s.write(ctx, "checkpoint operation "+op.ID, func(ctx context.Context, t *tx) error {
+	err = s.write(flow.WithoutLease(ctx), "checkpoint operation "+op.ID, func(ctx context.Context, t *tx) error {
 		row, err := lockOwned(ctx, t, l)
 		if err != nil {
 			return err
@@ -139,7 +139,7 @@ func (t *tx) checkpoint(ctx context.Context, nodeUUID string, op *flow.Operation
 
 // UpdateNode implements flow.Ledger.
 func (s *Store) UpdateNode(ctx context.Context, l flow.Lease, mutate flow.Mutate) (n *ferric.Node, err error) {
-	err = s.write(ctx, "change node "+l.NodeUUID, func(ctx context.Context, t *tx) error {
+	err = s.write(flow.WithoutLease(ctx), "change node "+l.NodeUUID, func(ctx context.Context, t *tx) error {
 		row, err := lockOwned(ctx, t, l)
 		if err != nil {
 			return err

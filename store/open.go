@@ -31,13 +31,16 @@ type Store struct {
 	shared  *sharedClock // the clock instead, with PostgreSQL
 
 	postgres bool
-	w, r     *sql.DB    // the same on PostgreSQL
-	wp, rp   *prepared  // the statements of w and r; nil on PostgreSQL
-	group    *group     // of those who write; nil on PostgreSQL
-	file     sqliteFile // "" on PostgreSQL
-	lock     *os.File
-	broken   atomic.Pointer[error] // what Damage returns
-	keys     *keyring
+	// serverClock says that leases and signs of life are measured with the database's clock.
+	serverClock bool
+	w, r        *sql.DB    // the same on PostgreSQL
+	vital       *sql.DB    // for what must not wait for others; on PostgreSQL only
+	wp, rp      *prepared  // the statements of w and r; nil on PostgreSQL
+	group       *group     // of those who write; nil on PostgreSQL
+	file        sqliteFile // "" on PostgreSQL
+	lock        *os.File
+	broken      atomic.Pointer[error] // what Damage returns
+	keys        *keyring
 
 	mu       sync.Mutex
 	onChange []func()
@@ -93,7 +96,7 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) 
 	}
 	ownClock := cfg.Now == nil
 	cfg = cfg.filled()
-	s := &Store{log: log, timeout: cfg.Timeout, clock: cfg.Now, postgres: loc.pg != nil}
+	s := &Store{log: log, timeout: cfg.Timeout, clock: cfg.Now, postgres: loc.pg != nil, serverClock: loc.pg != nil && ownClock}
 	if cfg.DataDir != "" {
 		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 			return nil, ferric.Errorf(ferric.CodeUnavailable, "make the data directory: %w", err)
@@ -110,6 +113,9 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) 
 	s.w.SetMaxIdleConns(cfg.Connections)
 	s.w.SetConnMaxIdleTime(5 * time.Minute)
 	s.r = s.w
+	s.vital = stdlib.OpenDB(*loc.pg)
+	s.vital.SetMaxOpenConns(vitalConnections)
+	s.vital.SetMaxIdleConns(vitalConnections)
 	if err := s.await(ctx, cfg.ConnectTimeout); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -121,6 +127,9 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) 
 	}
 	return s, nil
 }
+
+// vitalConnections are for signs of life and for renewing leases, besides those for everything else.
+const vitalConnections = 2
 
 // await waits until the database answers: it may be starting at the same time.
 func (s *Store) await(ctx context.Context, patience time.Duration) error {
@@ -242,6 +251,9 @@ func (s *Store) Close() error {
 		errs = append(errs, s.r.Close())
 	}
 	errs = append(errs, s.w.Close())
+	if s.vital != nil {
+		errs = append(errs, s.vital.Close())
+	}
 	if s.lock != nil {
 		if err := s.file.markClosed(s.lock); !errors.Is(err, os.ErrClosed) {
 			errs = append(errs, err)

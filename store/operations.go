@@ -150,7 +150,7 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (list []flow.
 		var w clause
 		w.sql.WriteString("SELECT o.id, o.node_uuid, n.conductor_group, n.driver, o.lane, o.due_at FROM operations o " +
 			"JOIN nodes n ON n.uuid = o.node_uuid WHERE o.ended_at = 0 AND o.due_at <= " + w.arg(micros(now)) +
-			" AND (n.reservation = '' OR n.lease_until < " + w.arg(micros(now)) + ") ORDER BY o.due_at, o.id")
+			" AND (n.reservation = '' OR n.lease_until < " + s.at(w.arg(s.from(now, 0))) + ") ORDER BY o.due_at, o.id")
 		if limit > 0 {
 			w.sql.WriteString(" LIMIT " + w.arg(limit))
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ferric"
+	"ferric/flow"
 )
 
 // querier is a database or a transaction.
@@ -41,11 +42,30 @@ func (e mutateError) Unwrap() error { return e.error }
 const maxTries = 8
 
 // write runs fn in a transaction, again if the server broke it off, and tells the listeners once it is committed.
+//
+// Work under a lease changes nothing once the lease is lost (CodeStale). A write that carries out a call of the API is noted with it
+// (flow.CarriesOut).
 func (s *Store) write(ctx context.Context, what string, fn func(ctx context.Context, t *tx) error) error {
+	return s.writeWith(ctx, what, s.commit, fn)
+}
+
+// urgent is write for what must not wait for others: signs of life and renewals of leases. On PostgreSQL it has connections of its own.
+func (s *Store) urgent(ctx context.Context, what string, fn func(ctx context.Context, t *tx) error) error {
+	return s.writeWith(ctx, what, func(ctx context.Context, fn func(ctx context.Context, t *tx) error) (bool, error) {
+		if s.vital == nil {
+			return s.commit(ctx, fn)
+		}
+		return s.writeOnce(ctx, s.vital, fn)
+	}, fn)
+}
+
+func (s *Store) writeWith(ctx context.Context, what string,
+	commit func(context.Context, func(context.Context, *tx) error) (bool, error), fn func(ctx context.Context, t *tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	fn = guarded(ctx, fn)
 	for try := 1; ; try++ {
-		changed, err := s.commit(ctx, fn)
+		changed, err := commit(ctx, fn)
 		if err == nil {
 			if changed {
 				s.notify()
@@ -79,11 +99,11 @@ func (s *Store) commit(ctx context.Context, fn func(ctx context.Context, t *tx) 
 	if s.group != nil {
 		return s.group.write(ctx, fn)
 	}
-	return s.writeOnce(ctx, fn)
+	return s.writeOnce(ctx, s.w, fn)
 }
 
-func (s *Store) writeOnce(ctx context.Context, fn func(ctx context.Context, t *tx) error) (changed bool, err error) {
-	begun, err := s.w.BeginTx(ctx, nil)
+func (s *Store) writeOnce(ctx context.Context, db *sql.DB, fn func(ctx context.Context, t *tx) error) (changed bool, err error) {
+	begun, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return false, err
 	}
@@ -130,9 +150,9 @@ func (s *Store) get(ctx context.Context, what string, fn func(ctx context.Contex
 
 // exec runs one statement outside of a larger transaction and returns how many rows it touched.
 func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	if s.postgres {
+	if _, leased := flow.LeaseOf(ctx); s.postgres && !leased {
+		ctx, cancel := context.WithTimeout(ctx, s.timeout)
+		defer cancel()
 		n := 0
 		err := patiently(ctx, func() (err error) {
 			n, err = affected(s.w.ExecContext(ctx, query, args...))
@@ -141,11 +161,11 @@ func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int,
 		return n, s.coded(ctx, what, err)
 	}
 	n := 0
-	_, err := s.commit(ctx, func(ctx context.Context, t *tx) (err error) {
+	err := s.write(ctx, what, func(ctx context.Context, t *tx) (err error) {
 		n, err = affected(t.ExecContext(ctx, query, args...))
 		return err
 	})
-	return n, s.coded(ctx, what, err)
+	return n, err
 }
 
 func affected(res sql.Result, err error) (int, error) {

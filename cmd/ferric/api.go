@@ -11,6 +11,7 @@ import (
 	"ferric"
 	"ferric/api"
 	"ferric/bus"
+	"ferric/obs"
 	"ferric/policy"
 	"ferric/policy/file"
 
@@ -39,7 +40,7 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 		conf.ElevatedServiceProject = a.RBACServiceProjectName
 	}
 	conf.MaxEventStreams = a.MaxEventStreams
-	deps := api.Deps{Store: s.store, Changes: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler(), Doctor: s.diagnose(c)}
+	deps := api.Deps{Store: memberStore{s.store, s.members}, Changes: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler(), Alive: obs.Alive(), Doctor: s.diagnose(c)}
 	if s.cfg.Metrics.Enabled && s.cfg.Metrics.Listen == "" {
 		deps.Metrics = s.metrics
 	}
@@ -84,14 +85,23 @@ func (s *service) listenAPI(ctx context.Context, handler http.Handler) error {
 			tlsConf.MinVersion = tls.VersionTLS13
 		}
 	}
-	if err := s.listen(ctx, "api", s.cfg.API.Listen, handler, tlsConf); err != nil {
-		return err
-	}
-	if s.cfg.Metrics.Enabled && s.cfg.Metrics.Listen != "" {
-		return s.listen(ctx, "metrics", s.cfg.Metrics.Listen, s.metrics, nil)
-	}
-	return nil
+	return s.listen(ctx, "api", s.cfg.API.Listen, handler, tlsConf)
 }
+
+// listenMetrics opens the listener of metrics and health, whatever the process does.
+func (s *service) listenMetrics(ctx context.Context) error {
+	if !s.cfg.Metrics.Enabled || s.cfg.Metrics.Listen == "" {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", s.metrics)
+	mux.Handle("/healthz", obs.Alive())
+	mux.Handle("/readyz", s.health.Handler())
+	return s.listen(ctx, "metrics", s.cfg.Metrics.Listen, mux, nil)
+}
+
+// stopListening is how long requests under way may take when the process stops.
+const stopListening = 10 * time.Second
 
 // listen opens a listener and adds the part that serves it.
 func (s *service) listen(ctx context.Context, name, address string, handler http.Handler, tlsConf *tls.Config) error {
@@ -111,7 +121,11 @@ func (s *service) listen(ctx context.Context, name, address string, handler http
 		go func() {
 			defer close(stopped)
 			<-ctx.Done()
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			if name == "api" && s.cfg.API.DrainDelay > 0 {
+				server.SetKeepAlivesEnabled(false)
+				time.Sleep(s.cfg.API.DrainDelay) // the load balancer sees /readyz meanwhile
+			}
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopListening)
 			defer cancel()
 			if server.Shutdown(stop) != nil {
 				server.Close()

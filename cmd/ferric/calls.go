@@ -3,27 +3,37 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"sync"
+	"errors"
+	"slices"
 	"time"
+
+	"github.com/google/uuid"
 
 	"ferric"
 	"ferric/bus"
 	"ferric/conductor"
 	"ferric/conductor/ring"
+	"ferric/flow"
 	"ferric/rpc"
-	"ferric/store"
 )
 
 // envelope is a call of the API on the bus.
 type envelope struct {
 	Method rpc.Method      `json:"method"`
 	Args   json.RawMessage `json:"args"`
+	// Key is the same for all attempts of a call, "" if there is one attempt only. Attempt is each one's own.
+	Key      string `json:"key,omitempty"`
+	Attempt  string `json:"attempt,omitempty"`
+	Repeated bool   `json:"repeated,omitempty"`
 }
 
 // outgoing is an envelope whose arguments have yet to be written as JSON.
 type outgoing struct {
-	Method rpc.Method `json:"method"`
-	Args   any        `json:"args"`
+	Method   rpc.Method `json:"method"`
+	Args     any        `json:"args"`
+	Key      string     `json:"key,omitempty"`
+	Attempt  string     `json:"attempt,omitempty"`
+	Repeated bool       `json:"repeated,omitempty"`
 }
 
 // callSubject is where a conductor listens.
@@ -32,46 +42,39 @@ func callSubject(host string) string { return bus.Subject("conductor", host) }
 // serveCalls lets a conductor answer the calls that are sent to it.
 func serveCalls(b *bus.Bus, c *conductor.Conductor, limit int) (*bus.Service, error) {
 	return b.Serve(callSubject(c.Host), "", limit, bus.Handle(func(ctx context.Context, e envelope) (any, error) {
-		return c.Call(ctx, e.Method, e.Args)
+		if e.Key != "" {
+			ctx = flow.WithRequest(ctx, flow.Request{Key: e.Key, Attempt: e.Attempt, Repeated: e.Repeated})
+		}
+		out, err := c.Call(ctx, e.Method, e.Args)
+		if err != nil && errors.Is(ctx.Err(), context.Canceled) { // not the caller's deadline: this process stops
+			return nil, ferric.Errorf(ferric.CodeElsewhere, "conductor %s stopped while it worked on the call: %w", c.Host, err)
+		}
+		if e.Key != "" && errors.Is(err, ferric.ErrOutage) {
+			return nil, ferric.Errorf(ferric.CodeElsewhere, "%w", err)
+		}
+		return out, err
 	}))
 }
 
-// ringAge is how old the list of conductors may be that calls are sent by.
-const ringAge = time.Second
+// The pause between two attempts of a call, and how long ago a conductor may have been alive for a call to wait for it.
+const (
+	callPause  = 100 * time.Millisecond
+	recentlyUp = time.Minute
+)
 
-// calls sends the API's calls to the conductor that the ring names.
+// calls sends the API's calls to the conductor that the ring names. When it does not answer, because it died, was cut off or is stopping, the call is
+// repeated at the one that takes its place, for up to patience; the call's key keeps it from being carried out twice.
 type calls struct {
-	store   *store.Store
-	bus     *bus.Bus
-	timeout time.Duration // after which a silent conductor counts as down
-
-	mu     sync.Mutex
-	ring   *ring.Ring
-	readAt time.Time
-}
-
-func newCalls(s *store.Store, b *bus.Bus, timeout time.Duration) *calls {
-	return &calls{store: s, bus: b, timeout: timeout}
-}
-
-// members returns the ring, at most ringAge old.
-func (c *calls) members(ctx context.Context) (*ring.Ring, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ring != nil && time.Since(c.readAt) < ringAge {
-		return c.ring, nil
-	}
-	all, err := c.store.Conductors(ctx, c.timeout)
-	if err != nil {
-		return nil, err
-	}
-	c.ring, c.readAt = ring.New(all), time.Now()
-	return c.ring, nil
+	bus      *bus.Bus
+	members  *members
+	patience time.Duration
+	keyed    bool   // there may be other conductors than the one in this process
+	repeated func() // told of every repetition
 }
 
 // Owner returns the host name of the conductor that serves a node, "" if none does.
 func (c *calls) Owner(ctx context.Context, n *ferric.Node) string {
-	r, err := c.members(ctx)
+	_, r, err := c.members.read(ctx)
 	if err != nil {
 		return ""
 	}
@@ -84,32 +87,126 @@ func (c *calls) Owner(ctx context.Context, n *ferric.Node) string {
 
 // Call implements api.Conductors.
 func (c *calls) Call(ctx context.Context, n *ferric.Node, method rpc.Method, req, resp any) error {
-	r, err := c.members(ctx)
-	if err != nil {
-		return err
+	fits := func(m ferric.Conductor) bool {
+		return m.Group == n.ConductorGroup && slices.Contains(m.HardwareTypes, n.Driver)
 	}
-	host, err := r.Owner(n.UUID, n.ConductorGroup, n.Driver)
-	if err != nil {
-		return err
-	}
-	return c.send(ctx, host, method, req, resp)
+	return c.deliver(ctx, method, req, fits, func(ctx context.Context, r *ring.Ring, e outgoing) error {
+		host, err := r.Owner(n.UUID, n.ConductorGroup, n.Driver)
+		if err != nil {
+			return noOwner{err}
+		}
+		return c.send(ctx, host, e, resp)
+	})
 }
 
 // CallAny implements api.Conductors: the first conductor that can be reached answers.
 func (c *calls) CallAny(ctx context.Context, method rpc.Method, req, resp any) error {
-	r, err := c.members(ctx)
-	if err != nil {
-		return err
-	}
-	err = ferric.Errorf(ferric.CodeUnavailable, "No conductor is alive.")
-	for _, host := range r.Hosts() {
-		if err = c.send(ctx, host, method, req, resp); !ferric.IsCode(err, ferric.CodeUnavailable) {
-			return err
+	fits := func(ferric.Conductor) bool { return true }
+	return c.deliver(ctx, method, req, fits, func(ctx context.Context, r *ring.Ring, e outgoing) error {
+		var last, way error
+		for _, host := range r.Hosts() {
+			last = c.send(ctx, host, e, resp)
+			switch {
+			case last == nil, !ferric.IsCode(last, ferric.CodeUnavailable) && !again(last, false):
+				return last
+			case again(last, false):
+				way = last
+				e.Repeated = true
+			}
 		}
-	}
-	return err
+		switch {
+		case way != nil:
+			return way
+		case last != nil:
+			return last // all that can be reached say so
+		}
+		return noOwner{ferric.Errorf(ferric.CodeUnavailable, "No conductor is alive.")}
+	})
 }
 
-func (c *calls) send(ctx context.Context, host string, method rpc.Method, req, resp any) error {
-	return c.bus.Call(ctx, callSubject(host), outgoing{method, req}, resp)
+// noOwner says that the ring names no conductor.
+type noOwner struct{ error }
+
+// Unwrap returns the error itself.
+func (e noOwner) Unwrap() error { return e.error }
+
+// again reports whether an attempt failed for a reason that another conductor, or the next moment, may not have.
+func again(err error, repeated bool) bool {
+	switch {
+	case bus.Unreached(err), ferric.IsCode(err, ferric.CodeElsewhere), ferric.IsCode(err, ferric.CodeStale):
+		return true
+	case ferric.IsCode(err, ferric.CodeLocked):
+		return repeated // most likely an earlier attempt holds the node
+	}
+	return false
+}
+
+// deliver makes attempts until one is answered, patience is over, or ctx ends.
+func (c *calls) deliver(ctx context.Context, method rpc.Method, req any, fits func(ferric.Conductor) bool,
+	attempt func(ctx context.Context, r *ring.Ring, e outgoing) error) error {
+	e := outgoing{Method: method, Args: req}
+	if c.keyed {
+		e.Key = uuid.NewString()
+	}
+	began := time.Now()
+	for {
+		changed := c.members.change()
+		_, r, err := c.members.read(ctx)
+		if err == nil {
+			if c.keyed {
+				e.Attempt = uuid.NewString()
+			}
+			err = attempt(ctx, r, e)
+			var none noOwner
+			switch {
+			case errors.As(err, &none):
+				if !c.members.seenWithin(recentlyUp, fits) {
+					return none.error
+				}
+			case err == nil, !again(err, e.Repeated), !c.keyed && !ferric.IsCode(err, ferric.CodeElsewhere):
+				return err
+			default:
+				e.Repeated = c.keyed
+			}
+		} else if !ferric.IsCode(err, ferric.CodeUnavailable) {
+			return err
+		}
+		if waited := time.Since(began); waited > c.patience || ctx.Err() != nil {
+			return ferric.Errorf(ferric.CodeUnavailable, "call %s: no conductor answered within %s: %w", method, waited.Round(time.Millisecond), err)
+		}
+		if c.repeated != nil {
+			c.repeated()
+		}
+		c.members.forget()
+		pause := time.NewTimer(callPause)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+}
+
+// errGone ends a call whose conductor is gone.
+var errGone = errors.New("the conductor is gone")
+
+// send makes one attempt at one conductor. It ends when the conductor is lost.
+func (c *calls) send(ctx context.Context, host string, e outgoing, resp any) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if lost := c.members.lost(host); lost != nil {
+		done := make(chan struct{})
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			select {
+			case <-lost:
+				cancel(errGone)
+			case <-done:
+			}
+		}()
+		defer func() { close(done); <-watched }()
+	}
+	return c.bus.Call(ctx, callSubject(host), e, resp)
 }

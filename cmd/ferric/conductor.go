@@ -68,8 +68,12 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 	conf.RamdiskAPIURL = apiURL
 	conf.DeployKernel, conf.DeployRamdisk = pictures.kernel, pictures.ramdisk
 	way := s.watchDoors(ctx, cfg.HasRole("api") && cfg.API.EnableRamdiskEndpoints || p.publisher != nil && cfg.Agent.ExternalCallbackURL == "")
-	c, err := conductor.New(conf, conductor.Deps{Store: s.store, Drivers: drivers, ConfigDrives: driveBuilder{pictures.opts}, Log: s.log,
-		Metrics: s.metrics, CallsArrive: way.open.Load, Local: s.ownFindings})
+	if err := s.lockConductor(); err != nil {
+		return err
+	}
+	present := &presence{bus: s.bus, log: s.log}
+	c, err := conductor.New(conf, conductor.Deps{Store: s.store, Drivers: drivers, ConfigDrives: driveBuilder{pictures.opts}, Log: s.log, Metrics: s.metrics, CallsArrive: way.open.Load, Local: s.ownFindings,
+		Cluster: conductor.Cluster{Members: s.members.Conductors, Leaving: present.leave, Released: present.released}})
 	if err != nil {
 		return err
 	}
@@ -78,6 +82,7 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 	if err := c.Start(ctx); err != nil {
 		return err
 	}
+	s.closers = append(s.closers, present.stop) // after the last answer
 	served, err := serveCalls(s.bus, c, callsPerWorker*cfg.Conductor.WorkersPoolSize)
 	if err != nil {
 		return err
@@ -88,13 +93,21 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 		served.Stop(stop)
 		return nil
 	})
-	poke := make(chan struct{}, 1)
-	s.store.OnChange(func() {
-		select {
-		case poke <- struct{}{}:
-		default:
+	if err := present.announce(c); err != nil {
+		return err
+	}
+	s.run("members", func(ctx context.Context) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-s.news:
+				c.MembersChanged(ctx)
+			}
 		}
 	})
+	poke := make(chan struct{}, 1)
+	s.store.OnChange(func() { wake(poke) })
 	s.run("conductor", c.Run)
 	s.run("change feed", func(ctx context.Context) error {
 		return c.PublishChanges(ctx, s.store, poke, func(ctx context.Context, change ferric.Change) error {

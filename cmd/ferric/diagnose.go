@@ -97,7 +97,7 @@ func (c *calls) examine(ctx context.Context, hosts []string, args rpc.ExamineArg
 	for i, host := range hosts {
 		all.Go(func() {
 			e := rpc.Examined{Host: host, Examination: &rpc.Examination{}, Asked: time.Now()}
-			if e.Err = c.send(ctx, host, rpc.Examine, args, e.Examination); e.Err != nil {
+			if e.Err = c.send(ctx, host, outgoing{Method: rpc.Examine, Args: args}, e.Examination); e.Err != nil {
 				e.Examination = nil
 			}
 			e.Answered = time.Now()

@@ -2,14 +2,17 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"ferric"
 	"ferric/conductor"
 	"ferric/driver/ipmi"
 	"ferric/obs"
+	"ferric/store"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -23,6 +26,10 @@ type metrics struct {
 	power      *prometheus.HistogramVec
 	passes     *prometheus.HistogramVec
 	heartbeats *prometheus.CounterVec
+
+	takeovers, leasesLost, renewals, repetitions *prometheus.CounterVec
+	leases, ringMembers, ringNodes               *prometheus.GaugeVec
+	lateness                                     *prometheus.HistogramVec
 }
 
 func newMetrics() *metrics {
@@ -32,6 +39,15 @@ func newMetrics() *metrics {
 	m.power = m.all.Histogram("power_sync_seconds", "Time to ask a machine for its power state, by what came of it: ok, or the cause of the failure.", nil, "result")
 	m.passes = m.all.Histogram("power_sync_pass_seconds", "Time in which all machines that answer were asked for their power states.", nil)
 	m.heartbeats = m.all.Counter("agent_heartbeats_total", "Heartbeats of agents.")
+	m.takeovers = m.all.Counter("operations_taken_over_total", "Operations carried on that another conductor had begun.", "operation")
+	m.leases = m.all.Gauge("leases_held", "Nodes whose lease this conductor held at the last round of renewals.")
+	m.leasesLost = m.all.Counter("leases_lost_total", "Leases that were lost while work relied on them.")
+	m.renewals = m.all.Counter("lease_renewal_failures_total", "Rounds of lease renewals that failed.")
+	m.lateness = m.all.Histogram("lease_renewal_late_seconds", "How long after its time a round of lease renewals was done.",
+		[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 1.5, 2, 3})
+	m.ringMembers = m.all.Gauge("ring_members", "Conductors that are alive, as this one sees it.")
+	m.ringNodes = m.all.Gauge("ring_nodes", "Nodes that the ring gives to this conductor.")
+	m.repetitions = m.all.Counter("call_repetitions_total", "Calls of the API that were repeated because a conductor did not answer.")
 	m.Handler = m.all.Handler()
 	return m
 }
@@ -70,3 +86,71 @@ func (m *metrics) watchBMCs(now func() ipmi.Stats) {
 
 // Heartbeat implements conductor.Metrics.
 func (m *metrics) Heartbeat() { m.heartbeats.WithLabelValues().Inc() }
+
+// TookOver implements conductor.Metrics.
+func (m *metrics) TookOver(kind string) { m.takeovers.WithLabelValues(kind).Inc() }
+
+// LeasesRenewed implements conductor.Metrics.
+func (m *metrics) LeasesRenewed(leases, lost int, late time.Duration, err error) {
+	m.leases.WithLabelValues().Set(float64(leases))
+	m.leasesLost.WithLabelValues().Add(float64(lost))
+	m.lateness.WithLabelValues().Observe(max(0, late.Seconds()))
+	if err != nil {
+		m.renewals.WithLabelValues().Inc()
+	}
+}
+
+// Ring implements conductor.Metrics.
+func (m *metrics) Ring(members, nodes int) {
+	m.ringMembers.WithLabelValues().Set(float64(members))
+	m.ringNodes.WithLabelValues().Set(float64(nodes))
+}
+
+// watchBus shows whether the bus is connected.
+func (m *metrics) watchBus(connected func() bool) {
+	m.all.GaugeFunc("bus_connected", "Whether the bus is connected.", func() float64 {
+		if connected() {
+			return 1
+		}
+		return 0
+	})
+}
+
+// operationMetrics counts unfinished operations in the database when it is asked, but not more often than each operationsAge.
+type operationMetrics struct {
+	store *store.Store
+	desc  *prometheus.Desc
+
+	mu     sync.Mutex
+	counts []store.OperationCount
+	at     time.Time
+}
+
+const operationsAge = 5 * time.Second
+
+func newOperationMetrics(s *store.Store) *operationMetrics {
+	return &operationMetrics{store: s, desc: prometheus.NewDesc("ferric_operations", "Unfinished operations of all conductors.",
+		[]string{"operation", "lane", "status"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (o *operationMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- o.desc }
+
+// Collect implements prometheus.Collector.
+func (o *operationMetrics) Collect(ch chan<- prometheus.Metric) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if time.Since(o.at) > operationsAge {
+		ctx, cancel := context.WithTimeout(context.Background(), operationsAge)
+		counts, err := o.store.OperationCounts(ctx)
+		cancel()
+		if err != nil {
+			ch <- prometheus.NewInvalidMetric(o.desc, err)
+			return
+		}
+		o.counts, o.at = counts, time.Now()
+	}
+	for _, c := range o.counts {
+		ch <- prometheus.MustNewConstMetric(o.desc, prometheus.GaugeValue, float64(c.Count), c.Kind, string(c.Lane), string(c.Status))
+	}
+}

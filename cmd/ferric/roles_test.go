@@ -15,6 +15,10 @@ import (
 var postgres pgtest.Server
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asFerric) != "" {
+		main()
+		return
+	}
 	code := m.Run()
 	postgres.Stop()
 	os.Exit(code)

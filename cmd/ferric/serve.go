@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"ferric"
@@ -83,6 +84,10 @@ type service struct {
 	bus     *bus.Bus
 	metrics *metrics
 	health  *obs.Health
+	members *members
+	news    chan struct{} // of members that came or went
+
+	stopping atomic.Bool
 	// publisher has the boot files that are served here, if boot services run. It is there before anything runs.
 	publisher *boot.Publisher
 	// parts are run until the context ends; closers are called afterwards, the last one first.
@@ -127,7 +132,25 @@ func (s *service) setUp(ctx context.Context) (err error) {
 		return err
 	}
 
-	calls := newCalls(s.store, s.bus, cfg.Conductor.HeartbeatTimeout)
+	s.metrics.watchBus(s.bus.Connected)
+	if err := s.metrics.all.Register(newOperationMetrics(s.store)); err != nil {
+		return err
+	}
+	if _, err := s.health.Add("accepting", healthTimeout, func(context.Context) error {
+		if s.stopping.Load() {
+			return ferric.Errorf(ferric.CodeUnavailable, "the process is stopping")
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	s.news = make(chan struct{}, 1)
+	if s.members, err = follow(s.store, s.bus, cfg.Conductor.HeartbeatTimeout, func() { wake(s.news) }); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { s.members.watch.Stop(); return nil })
+	calls := &calls{bus: s.bus, members: s.members, patience: cfg.API.ConductorPatience, keyed: cfg.Bus.URL != "",
+		repeated: func() { s.metrics.repetitions.WithLabelValues().Inc() }}
 	rest, err := s.setUpAPI(calls)
 	if err != nil {
 		return err
@@ -148,7 +171,15 @@ func (s *service) setUp(ctx context.Context) (err error) {
 			s.keepDoor(ctx)
 		}
 	}
-	return nil
+	return s.listenMetrics(ctx)
+}
+
+// wake puts a token into a channel of capacity 1, if there is none.
+func wake(poke chan<- struct{}) {
+	select {
+	case poke <- struct{}{}:
+	default:
+	}
 }
 
 func storeConfig(cfg *config.Config) store.Config {
@@ -168,6 +199,7 @@ func busConfig(cfg *config.Config) bus.Config {
 // Run runs all parts until ctx ends or one of them fails, and closes what was opened.
 func (s *service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, func() { s.stopping.Store(true) })()
 	for _, p := range s.parts {
 		group.Go(func() error {
 			if err := p.run(ctx); err != nil && ctx.Err() == nil {

@@ -38,7 +38,7 @@ func conductorConfig(cfg *config.Config) conductor.Config {
 	conf := conductor.Config{
 		Host: cfg.Host, Group: c.ConductorGroup, BootID: newBootID(),
 		Workers: c.WorkersPoolSize, ReservedWorkers: max(1, c.WorkersPoolSize*c.ReservedWorkersPoolPercentage/100),
-		LeaseTTL: c.LeaseDuration, HeartbeatInterval: c.HeartbeatInterval, HeartbeatTimeout: c.HeartbeatTimeout,
+		LeaseTTL: c.LeaseDuration, Drain: c.DrainTimeout, HeartbeatInterval: c.HeartbeatInterval, HeartbeatTimeout: c.HeartbeatTimeout,
 		PowerSyncInterval: c.SyncPowerStateInterval, PowerSyncWorkers: c.SyncPowerStateWorkers,
 		PowerSyncMaxRetries: c.PowerStateSyncMaxRetries, ForcePowerState: c.ForcePowerStateDuringSync,
 		PowerTimeout: c.PowerStateChangeTimeout, SoftPowerTimeout: c.SoftPowerOffTimeout,

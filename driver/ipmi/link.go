@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"ferric/flow"
 )
 
 // errNoReply says that a BMC did not answer any attempt. errRefused is the same with an ICMP "port unreachable".
@@ -39,7 +41,7 @@ func dial(ctx context.Context, address string) (*link, error) {
 
 // exchange sends what build makes for each try (0, 1, …) until accept says that a datagram is the reply. accept
 // returns errNotOurs to drop a datagram and any other error to end the exchange. The errors are accept's, ctx's,
-// errNoReply and errRefused.
+// errNoReply and errRefused. Nothing is sent, and nothing is sent again, once the lease that ctx's work relies on has run out (flow.Fenced).
 func (l *link) exchange(ctx context.Context, r retry, build func(try int) []byte, accept func(raw []byte) error) error {
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -57,9 +59,13 @@ func (l *link) exchange(ctx context.Context, r retry, build func(try int) []byte
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		datagram := build(try)
+		if err := flow.Fenced(ctx); err != nil { // nothing may come between this and the datagram's leaving
+			return err
+		}
+		_, err := l.conn.Write(datagram)
 		l.sent++
 		deadline := time.Now().Add(wait)
-		_, err := l.conn.Write(build(try))
 		if err == nil {
 			err = l.receive(ctx, deadline, accept)
 		}
