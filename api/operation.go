@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"ferric/flow"
+	"ferric/obs"
 )
 
 // operationJSON is an operation as Ferric's own API shows it: a timeline of steps.
@@ -79,7 +80,7 @@ func (a *API) operationObject(rq *request, op *flow.Operation) operationJSON {
 	for _, s := range op.Steps {
 		args := map[string]any{}
 		if s.Args != nil {
-			args = maskSecrets(s.Args, nil)
+			args = obs.MaskAll(s.Args)
 		}
 		step := stepJSON{Seq: s.Seq, Interface: s.Interface, Step: s.Name, Priority: s.Priority, Args: args, Source: s.Source,
 			CleanUp: s.CleanUp, Internal: s.Hidden, Repeat: s.Repeat, Status: s.Status, Attempts: s.Attempts,

@@ -89,7 +89,7 @@ func TestAbortSparesSteps(t *testing.T) {
 	b.verb(m.id, "abort")
 	n := b.until(m.id, "to be aborted after the step", func(n *ferric.Node) bool { return n.CleanStep["abort_after"] == true })
 	same(t, "clean step", map[string]any{"interface": "firmware", "step": "update_firmware", "priority": 0.0, "abortable": false, "abort_after": true,
-		"args": map[string]any{"url": "http://fw"}}, n.CleanStep)
+		"args": map[string]any{"url": "http://u:******@fw"}}, n.CleanStep)
 	open()
 	n = b.reaches(m.id, ferric.CleanFailed)
 	wantWords(t, n.LastError, "aborted by ada during step firmware.update_firmware")

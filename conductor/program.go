@@ -8,6 +8,7 @@ import (
 	"ferric"
 	"ferric/driver"
 	"ferric/flow"
+	"ferric/obs"
 	"ferric/state"
 )
 
@@ -245,7 +246,7 @@ func (p *program) showStep(op *flow.Operation, n *ferric.Node) {
 	}
 	v := map[string]any{"interface": s.Interface, "step": s.Name, "priority": s.Priority}
 	if s.Args != nil {
-		v["args"] = s.Args
+		v["args"] = obs.MaskAll(s.Args) // a node is not kept as its operations are, encrypted
 	}
 	maps.Copy(v, s.Info)
 	if op.Abort != "" {

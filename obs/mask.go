@@ -70,6 +70,31 @@ func maskValue(v any) any {
 	return v
 }
 
+// MaskAll is Mask that takes passwords out of URLs in its texts, too: for what is shown and never written back. Documents of JSON only.
+func MaskAll(m map[string]any) map[string]any {
+	if m == nil {
+		return nil
+	}
+	return maskTexts(Mask(m)).(map[string]any)
+}
+
+// maskTexts changes v, which must be nobody else's.
+func maskTexts(v any) any {
+	switch x := v.(type) {
+	case string:
+		return MaskText(x)
+	case map[string]any:
+		for k := range x {
+			x[k] = maskTexts(x[k])
+		}
+	case []any:
+		for i := range x {
+			x[i] = maskTexts(x[i])
+		}
+	}
+	return v
+}
+
 // maxDepth ends the walk through values that contain themselves.
 const maxDepth = 20
 

@@ -78,6 +78,26 @@ func TestMask(t *testing.T) {
 	}
 }
 
+// TestMaskAll: URLs lose their passwords at every depth, and what was given is left alone.
+func TestMaskAll(t *testing.T) {
+	given := func() map[string]any {
+		return map[string]any{"url": "http://u:pw@h/fw.bin", "password": "pw", "n": 1.0,
+			"settings": []any{map[string]any{"url": "see https://a:pw@b and ftp://c:pw@d", "token": "pw"}, "http://u:pw@h", true, nil}}
+	}
+	in := given()
+	want := map[string]any{"url": "http://u:******@h/fw.bin", "password": "******", "n": 1.0,
+		"settings": []any{map[string]any{"url": "see https://a:******@b and ftp://c:******@d", "token": "******"}, "http://u:******@h", true, nil}}
+	if diff := cmp.Diff(want, obs.MaskAll(in)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(given(), in); diff != "" {
+		t.Errorf("what was given has changed: %s", diff)
+	}
+	if obs.MaskAll(nil) != nil {
+		t.Error("nothing became something")
+	}
+}
+
 func TestMaskHeader(t *testing.T) {
 	in := http.Header{"X-Auth-Token": {"t"}, "Accept": {"a"}}
 	if diff := cmp.Diff(http.Header{"X-Auth-Token": {"******"}, "Accept": {"a"}}, obs.MaskHeader(in)); diff != "" {
