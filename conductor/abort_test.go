@@ -83,7 +83,7 @@ func TestAbortSparesSteps(t *testing.T) {
 	open := m.gate("update_firmware")
 	defer open()
 	b.verb(m.id, "clean", func(a *rpc.ProvisionArgs) {
-		a.Steps = []rpc.StepArgs{{Interface: "firmware", Step: "update_firmware", Args: map[string]any{"url": "http://fw"}}, {Interface: "deploy", Step: "erase_devices"}}
+		a.Steps = []rpc.StepArgs{{Interface: "firmware", Step: "update_firmware", Args: map[string]any{"url": "http://u:pw@fw"}}, {Interface: "deploy", Step: "erase_devices"}}
 	})
 	b.waits(m.id, "finish clean.execute_clean_step")
 	b.verb(m.id, "abort")
