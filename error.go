@@ -25,7 +25,7 @@ const (
 	CodeElsewhere     Code = "elsewhere"      // 503: nothing was done here, another conductor will do it; callers on the bus ask again
 	CodeTimeout       Code = "timeout"        // 504 towards clients: a deadline passed
 	CodeCorrupt       Code = "corrupt"        // 400: foreign data is damaged or unsafe (image, checksum, packet)
-	CodeNoSpace       Code = "no_space"       // 507: a disk or cache is full
+	CodeNoSpace       Code = "no_space"       // 503: a disk or cache is full
 	CodeInternal      Code = "internal"       // 500: a defect in Ferric
 )
 

@@ -24,12 +24,10 @@ func statusOf(code ferric.Code) int {
 		return http.StatusNotAcceptable
 	case ferric.CodeConflict, ferric.CodeLocked, ferric.CodeStale:
 		return http.StatusConflict
-	case ferric.CodeBusy, ferric.CodeUnavailable, ferric.CodeElsewhere:
+	case ferric.CodeBusy, ferric.CodeUnavailable, ferric.CodeElsewhere, ferric.CodeNoSpace: // clients of Ironic try 503 again, and do not know 507
 		return http.StatusServiceUnavailable
 	case ferric.CodeTimeout:
 		return http.StatusGatewayTimeout
-	case ferric.CodeNoSpace:
-		return http.StatusInsufficientStorage
 	}
 	return http.StatusInternalServerError
 }
@@ -39,6 +37,8 @@ func retryAfter(code ferric.Code) int {
 	switch code {
 	case ferric.CodeLocked, ferric.CodeBusy, ferric.CodeUnavailable, ferric.CodeElsewhere:
 		return 1
+	case ferric.CodeNoSpace: // that takes people
+		return 10
 	}
 	return 0
 }

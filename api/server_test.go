@@ -53,7 +53,7 @@ func TestCodes(t *testing.T) {
 	for code, want := range map[ferric.Code]int{
 		ferric.CodeInvalid: 400, ferric.CodeUnsupported: 400, ferric.CodeCorrupt: 400, ferric.CodeForbidden: 403, ferric.CodeNotFound: 404,
 		ferric.CodeConflict: 409, ferric.CodeLocked: 409, ferric.CodeStale: 409, ferric.CodeBusy: 503, ferric.CodeUnavailable: 503,
-		ferric.CodeTimeout: 504, ferric.CodeNoSpace: 507, ferric.CodeInternal: 500, "of a newer version": 500,
+		ferric.CodeTimeout: 504, ferric.CodeNoSpace: 503, ferric.CodeInternal: 500, "of a newer version": 500,
 	} {
 		t.Run(string(code), func(t *testing.T) {
 			f := f.with(t)
@@ -66,7 +66,7 @@ func TestCodes(t *testing.T) {
 			if e := r.fault(t); e["faultstring"] != "it went wrong" || e["faultcode"] != fault {
 				t.Errorf("error %v", e)
 			}
-			again := code == ferric.CodeLocked || code == ferric.CodeBusy || code == ferric.CodeUnavailable
+			again := code == ferric.CodeLocked || code == ferric.CodeBusy || code == ferric.CodeUnavailable || code == ferric.CodeNoSpace
 			if (r.header.Get("Retry-After") != "") != again {
 				t.Errorf("Retry-After %q", r.header.Get("Retry-After"))
 			}

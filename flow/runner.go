@@ -200,6 +200,10 @@ func (r *Runner) claimDue(ctx context.Context) time.Duration {
 		lease, err := r.take(ctx, d.NodeUUID)
 		if err != nil {
 			r.unreserve()
+			if errors.Is(err, ferric.ErrOutage) { // the others would fare no better
+				r.log.Warn("the database takes nothing; due operations wait", "due", len(due), "error", err)
+				return r.Poll
+			}
 			if !ferric.IsCode(err, ferric.CodeLocked) && ctx.Err() == nil {
 				r.log.Warn("cannot take the lease of a due node", "node", d.NodeUUID, "error", err)
 			}

@@ -11,8 +11,9 @@
 //
 // # Leases
 //
-// A node's lease has run out when its end lies before now, by the clock of this process (Config.Now). Taking it raises
-// the epoch. Writes under a lease are refused with CodeStale once somebody else took it over or it was given back; a
+// On PostgreSQL a node's lease has run out when its end lies before now, by the clock of this process (Config.Now). On SQLite, which one process has to
+// itself, that process remembers its leases and goes by a clock that nobody sets; leases that a dead process left are free. Taking a lease raises the
+// epoch. Writes under a lease are refused with CodeStale once somebody else took it over or it was given back; a
 // lease that ran out and that nobody took is still good for writing and for renewal. Taking, renewing and giving back a
 // lease is no write of the node's record: it changes neither version nor updated_at and makes no Change.
 //

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,12 +40,25 @@ func (s *Store) Acquire(ctx context.Context, nodeUUID, owner string, ttl time.Du
 	}
 	var l flow.Lease
 	err := s.write(ctx, "take the lease of node "+nodeUUID, func(ctx context.Context, t *tx) error {
+		if s.tenure != nil && l.Epoch != 0 {
+			s.tenure.end(l) // the transaction is run again
+		}
 		l = flow.Lease{NodeUUID: strings.ToLower(nodeUUID), Owner: owner}
+		over := s.from(t.now, 0) // a lease that ends before has run out
+		if s.tenure != nil {
+			if holder := s.tenure.holder(l.NodeUUID); holder != "" {
+				return nodeLocked(l.NodeUUID, holder)
+			}
+			over = never
+		}
 		var until int64
 		// The condition is on the row itself, so PostgreSQL checks it again after it has waited for another claimer.
 		err := t.QueryRowContext(ctx, "UPDATE nodes SET reservation = $1, lease_epoch = lease_epoch + 1, lease_until = "+s.at("$2")+
 			" WHERE uuid = $3 AND (reservation = '' OR lease_until < "+s.at("$4")+") RETURNING lease_epoch, lease_until",
-			clean(owner), s.from(t.now, ttl), clean(l.NodeUUID), s.from(t.now, 0)).Scan(&l.Epoch, &until)
+			clean(owner), s.from(t.now, ttl), clean(l.NodeUUID), over).Scan(&l.Epoch, &until)
+		if err == nil && s.tenure != nil {
+			s.tenure.take(l, ttl) // it ends below if the transaction fails after all
+		}
 		if !missing(err) {
 			l.Until = fromMicros(until)
 			return err
@@ -60,6 +74,9 @@ func (s *Store) Acquire(ctx context.Context, nodeUUID, owner string, ttl time.Du
 		return nodeLocked(l.NodeUUID, holder)
 	})
 	if err != nil {
+		if s.tenure != nil && l.Epoch != 0 {
+			s.tenure.end(l)
+		}
 		return flow.Lease{}, err
 	}
 	return l, nil
@@ -70,8 +87,20 @@ const renewBatch = 512
 
 // Renew implements flow.Ledger. All leases are renewed by one statement.
 func (s *Store) Renew(ctx context.Context, leases []flow.Lease, ttl time.Duration) (kept []flow.Lease, err error) {
+	var ours []flow.Lease
+	if s.tenure != nil {
+		ours = s.tenure.prolong(leases, forever)
+		defer func() { s.tenure.prolong(ours, ttl) }()
+	}
 	for batch := range slices.Chunk(leases, renewBatch) {
 		some, err := s.renew(ctx, batch, ttl)
+		if s.tenure != nil && errors.Is(err, ferric.ErrOutage) {
+			// The disk is full or slow: nobody else can take them, whatever the rows say.
+			for i := range ours {
+				ours[i].Until = s.now().Add(ttl)
+			}
+			return ours, nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -129,6 +158,9 @@ func (s *Store) renew(ctx context.Context, leases []flow.Lease, ttl time.Duratio
 
 // Release implements flow.Ledger.
 func (s *Store) Release(ctx context.Context, l flow.Lease) error {
+	if s.tenure != nil {
+		s.tenure.end(l)
+	}
 	_, err := s.exec(ctx, "give back the lease of node "+l.NodeUUID,
 		"UPDATE nodes SET reservation = '', lease_until = 0 WHERE uuid = $1 AND reservation = $2 AND lease_epoch = $3",
 		clean(l.NodeUUID), clean(l.Owner), l.Epoch)
@@ -139,6 +171,9 @@ func (s *Store) Release(ctx context.Context, l flow.Lease) error {
 func (s *Store) ReleaseOwner(ctx context.Context, owner string) (int, error) {
 	if owner == "" {
 		return 0, nil
+	}
+	if s.tenure != nil {
+		s.tenure.endOf(owner)
 	}
 	freed := 0
 	err := s.write(ctx, "free the leases of host "+owner, func(ctx context.Context, t *tx) (err error) {

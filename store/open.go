@@ -37,6 +37,7 @@ type Store struct {
 	vital       *sql.DB    // for what must not wait for others; on PostgreSQL only
 	wp, rp      *prepared  // the statements of w and r; nil on PostgreSQL
 	group       *group     // of those who write; nil on PostgreSQL
+	tenure      *tenure    // of the leases; nil on PostgreSQL
 	file        sqliteFile // "" on PostgreSQL
 	lock        *os.File
 	broken      atomic.Pointer[error] // what Damage returns
@@ -95,6 +96,7 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) 
 		return nil, err
 	}
 	ownClock := cfg.Now == nil
+	now := cfg.Now
 	cfg = cfg.filled()
 	s := &Store{log: log, timeout: cfg.Timeout, clock: cfg.Now, postgres: loc.pg != nil, serverClock: loc.pg != nil && ownClock}
 	if cfg.DataDir != "" {
@@ -103,6 +105,7 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) 
 		}
 	}
 	if !s.postgres {
+		s.tenure = newTenure(now)
 		if err := s.openSQLite(loc.path, cfg.Connections); err != nil {
 			return nil, err
 		}

@@ -12,15 +12,17 @@ func (s *Store) EachNodeBrief(ctx context.Context, f ferric.NodeFilter, fn func(
 	return s.eachNode(ctx, briefNodeTable, f, fn)
 }
 
-// UnfinishedOperations returns all operations that have not ended, each with the step under its cursor only.
+var briefOperationTable, briefStepTable = operationTable.brief(), stepTable.brief()
+
+// UnfinishedOperations returns all operations that have not ended, each with the step under its cursor only, and without their documents.
 func (s *Store) UnfinishedOperations(ctx context.Context) (list []*flow.Operation, err error) {
 	err = s.read(ctx, "list unfinished operations", func(ctx context.Context, q querier) error {
 		list = nil
-		rows, err := operationTable.all(ctx, s, q, "WHERE ended_at = 0 ORDER BY created_at, id")
+		rows, err := briefOperationTable.all(ctx, s, q, "WHERE ended_at = 0 ORDER BY created_at, id")
 		if err != nil {
 			return err
 		}
-		steps, err := stepTable.all(ctx, s, q, "WHERE EXISTS (SELECT 1 FROM operations o WHERE o.id = steps.operation_id AND o.ended_at = 0 AND o.step_cursor = steps.seq)")
+		steps, err := briefStepTable.all(ctx, s, q, "WHERE EXISTS (SELECT 1 FROM operations o WHERE o.id = steps.operation_id AND o.ended_at = 0 AND o.step_cursor = steps.seq)")
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,4 +65,44 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	call(t, "PUT", url+"/v1/nodes/before/states/provision", map[string]any{"target": "provide"})
 	awaitState(t, url+"/v1/nodes/before", "available")
+}
+
+// TestBackupOfPostgreSQL dumps a database with pg_dump, brings it into another one with pg_restore, and makes that fit for use.
+func TestBackupOfPostgreSQL(t *testing.T) {
+	restore, err := exec.LookPath("pg_restore")
+	if err != nil {
+		t.Skip("SKIPPED: pg_restore is not installed")
+	}
+	dir, from, to := t.TempDir(), postgres.Fresh(t), postgres.Fresh(t)
+	db := func(want int, say, url string, args ...string) {
+		t.Helper()
+		code, text := ferricRun(t.Context(), append(append([]string{"db"}, args...), "--data-dir", dir, "--set", "database.url="+url)...)
+		if code != want || !strings.Contains(text, say) || strings.Contains(text, "secret-word") {
+			t.Fatalf("ferric db %s: exit %d, %s\nwant exit %d and %q", strings.Join(args, " "), code, text, want, say)
+		}
+	}
+	url, stop := ferricd(t, dir, "--set", "database.url="+from)
+	call(t, "POST", url+"/v1/nodes", map[string]any{"driver": "fake-hardware", "name": "first", "driver_info": map[string]any{"fake_password": "hunter2"}})
+	dump := filepath.Join(t.TempDir(), "f.dump")
+	db(0, "pg_restore --clean", from, "backup", "--out", dump)
+	db(1, "use pg_restore", from, "restore", dump)
+	stop()
+	cmd := exec.Command(restore, "--clean", "--if-exists", "--single-transaction", "--no-owner", "--dbname="+to, dump)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("pg_restore: %v: %s", err, text)
+	}
+	// The dump has the conductor as it was when it was alive.
+	db(1, "the conductor one announced itself", to, "restored")
+	pg, err := sql.Open("pgx", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pg.Close()
+	if _, err := pg.Exec("UPDATE conductors SET updated_at = updated_at - 3600000000"); err != nil { // an hour later
+		t.Fatal(err)
+	}
+	db(0, "is ready for use", to, "restored")
+	db(0, "the database is well", to, "check")
+	url, _ = ferricd(t, dir, "--set", "database.url="+to)
+	call(t, "GET", url+"/v1/nodes/first", nil)
 }
