@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ type holding struct {
 	epoch int64
 	until time.Duration
 }
+
+// forever is a duration that does not pass.
+const forever time.Duration = math.MaxInt64
 
 // newTenure makes one that goes by a clock; nil is the host's, as it runs and not as it is set.
 func newTenure(now func() time.Time) *tenure {
@@ -49,13 +53,18 @@ func (t *tenure) take(l flow.Lease, ttl time.Duration) {
 	t.held[l.NodeUUID] = holding{l.Owner, l.Epoch, t.since() + ttl}
 }
 
-// prolong notes that the holders of leases are at work, and returns those that are theirs still.
+// prolong notes that the holders of leases are at work, and returns those that are theirs still. With forever they do not end before the next call:
+// their holder is about to write that it is at work, which takes long on a slow disk.
 func (t *tenure) prolong(leases []flow.Lease, ttl time.Duration) (kept []flow.Lease) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	until := t.since() + ttl
+	if ttl == forever {
+		until = forever
+	}
 	for _, l := range leases {
 		if h, ok := t.held[l.NodeUUID]; ok && h.owner == l.Owner && h.epoch == l.Epoch {
-			h.until = max(h.until, t.since()+ttl)
+			h.until = until
 			t.held[l.NodeUUID] = h
 			kept = append(kept, l)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -104,5 +105,46 @@ func TestDiskFull(t *testing.T) {
 	stop()
 	if code, said := ferricRun(t.Context(), "db", "check", "--data-dir", dir); code != 0 {
 		t.Errorf("the database afterwards: %s", said)
+	}
+}
+
+// TestSlowDisk lets no write end for longer than a lease lasts, in the middle of a cleaning: requests wait and succeed, and no lease is lost.
+func TestSlowDisk(t *testing.T) {
+	dir := t.TempDir()
+	url, _ := ferricd(t, dir, "--set", "fake.clean_delay=1s", "--set", "conductor.sync_power_state_interval=0s", "--set", "conductor.lease_duration=5s")
+	c := client{t, url}
+	c.must(201, "POST", "/v1/nodes", m{"name": "one", "driver": "fake-hardware"})
+	c.lives("one", "manage", "manageable")
+	c.verb(202, "one", "provide")
+	disk, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "ferric.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	stuck, err := disk.BeginTx(t.Context(), nil) // who holds this keeps all others from writing
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, answered := time.Now(), make(chan time.Duration, 1)
+	go func() {
+		status, _, text := c.ask("POST", "/v1/nodes", m{"name": "two", "driver": "fake-hardware"})
+		if status != 201 {
+			t.Errorf("a request on a slow disk: %d %s", status, text)
+		}
+		answered <- time.Since(began)
+	}()
+	const slow = 8 * time.Second
+	time.Sleep(slow)
+	if err := stuck.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if took := <-answered; took < slow {
+		t.Errorf("the request was answered after %s: the disk was not slow", took)
+	}
+	c.reaches("one", "available")
+	for _, op := range c.must(200, "GET", "/ferric/v1/nodes/one/operations", nil)["operations"].([]any) {
+		if op := op.(m); op["takeovers"] != 0.0 || op["status"] != "succeeded" {
+			t.Errorf("the %v: %v, taken over %v times", op["kind"], op["status"], op["takeovers"])
+		}
 	}
 }
