@@ -91,7 +91,7 @@ type drives struct{}
 
 func (drives) Build(_ context.Context, _ *ferric.Node, raw []byte) ([]byte, error) {
 	if strings.Contains(string(raw), "broken") {
-		return nil, ferric.Errorf(ferric.CodeInvalid, "user_data: is broken")
+		return nil, ferric.Errorf(ferric.CodeInvalid, "configdrive: user_data is broken")
 	}
 	return append([]byte("drive of "), raw...), nil
 }

@@ -87,26 +87,52 @@ const renewBatch = 512
 
 // Renew implements flow.Ledger. All leases are renewed by one statement.
 func (s *Store) Renew(ctx context.Context, leases []flow.Lease, ttl time.Duration) (kept []flow.Lease, err error) {
-	var ours []flow.Lease
 	if s.tenure != nil {
-		ours = s.tenure.prolong(leases, forever)
-		defer func() { s.tenure.prolong(ours, ttl) }()
+		return s.renewHere(ctx, leases, ttl)
 	}
 	for batch := range slices.Chunk(leases, renewBatch) {
 		some, err := s.renew(ctx, batch, ttl)
-		if s.tenure != nil && errors.Is(err, ferric.ErrOutage) {
-			// The disk is full or slow: nobody else can take them, whatever the rows say.
-			for i := range ours {
-				ours[i].Until = s.now().Add(ttl)
-			}
-			return ours, nil
-		}
 		if err != nil {
 			return nil, err
 		}
 		kept = append(kept, some...)
 	}
 	return kept, nil
+}
+
+// renewHere renews leases of a SQLite database. What the rows say is for readers: a disk that is full or slow takes no lease from anybody, and it
+// does not keep their holders waiting until they believe so. A row that takes long is written behind their backs.
+func (s *Store) renewHere(ctx context.Context, leases []flow.Lease, ttl time.Duration) ([]flow.Lease, error) {
+	ours := s.tenure.prolong(leases, forever)
+	defer func() { s.tenure.prolong(ours, ttl) }()
+	type result struct {
+		kept []flow.Lease
+		err  error
+	}
+	written := make(chan result, 1)
+	s.behind.Go(func() {
+		var r result
+		for batch := range slices.Chunk(leases, renewBatch) {
+			some, err := s.renew(ctx, batch, ttl)
+			if r.kept, r.err = append(r.kept, some...), err; err != nil {
+				break
+			}
+		}
+		written <- r
+	})
+	slow := time.NewTimer(ttl / 4)
+	defer slow.Stop()
+	select {
+	case r := <-written:
+		if !errors.Is(r.err, ferric.ErrOutage) {
+			return r.kept, r.err
+		}
+	case <-slow.C:
+	}
+	for i := range ours {
+		ours[i].Until = s.now().Add(ttl)
+	}
+	return ours, nil
 }
 
 func (s *Store) renew(ctx context.Context, leases []flow.Lease, ttl time.Duration) (kept []flow.Lease, err error) {

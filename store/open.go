@@ -33,12 +33,13 @@ type Store struct {
 	postgres bool
 	// serverClock says that leases and signs of life are measured with the database's clock.
 	serverClock bool
-	w, r        *sql.DB    // the same on PostgreSQL
-	vital       *sql.DB    // for what must not wait for others; on PostgreSQL only
-	wp, rp      *prepared  // the statements of w and r; nil on PostgreSQL
-	group       *group     // of those who write; nil on PostgreSQL
-	tenure      *tenure    // of the leases; nil on PostgreSQL
-	file        sqliteFile // "" on PostgreSQL
+	w, r        *sql.DB        // the same on PostgreSQL
+	vital       *sql.DB        // for what must not wait for others; on PostgreSQL only
+	wp, rp      *prepared      // the statements of w and r; nil on PostgreSQL
+	group       *group         // of those who write; nil on PostgreSQL
+	tenure      *tenure        // of the leases; nil on PostgreSQL
+	behind      sync.WaitGroup // of the renewals that nobody waits for any more
+	file        sqliteFile     // "" on PostgreSQL
 	lock        *os.File
 	broken      atomic.Pointer[error] // what Damage returns
 	keys        *keyring
@@ -249,6 +250,7 @@ func (f sqliteFile) markClosed(lock *os.File) error {
 
 // Close lets go of the database. Calls under way fail. It may be repeated.
 func (s *Store) Close() error {
+	s.behind.Wait()
 	var errs []error
 	if s.r != s.w {
 		errs = append(errs, s.r.Close())
