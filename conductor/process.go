@@ -36,8 +36,8 @@ func (c *Conductor) processInventory(ctx context.Context, t *driver.Task) (flow.
 	if err := t.Flow.Load(&at); err != nil {
 		return flow.Outcome{}, err
 	}
-	if at.Done {
-		return flow.Done(nil), nil
+	if at.Done { // but for what it was made from, perhaps: left behind, it would be taken for the machine's next call
+		return flow.Done(nil), c.Store.DeleteInspection(ctx, t.Node.UUID)
 	}
 	data, err := c.Store.Inspection(ctx, t.Node.UUID)
 	if err != nil {
