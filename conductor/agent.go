@@ -94,7 +94,7 @@ func (c *Conductor) heartbeat(ctx context.Context, a rpc.HeartbeatArgs) error {
 	}
 	// Most heartbeats tell nothing new, and nobody waits for them: only their time is noted, and written later.
 	if !busy && s.CallbackURL == a.CallbackURL && s.Version == a.AgentVersion && (a.AgentVerifyCA == "" || s.VerifyCA == a.AgentVerifyCA) && !s.LastHeartbeat.IsZero() {
-		c.calls.note(s, time.Now())
+		c.calls.note(s, c.Store.Now())
 		return nil
 	}
 	first := false

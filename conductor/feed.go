@@ -68,7 +68,7 @@ func (c *Conductor) publishFrom(ctx context.Context, outbox Changes, last int64,
 				if err := publish(ctx, change); err != nil {
 					return last, err
 				}
-			case time.Since(change.At) < 2*c.HeartbeatTimeout:
+			case c.Store.Now().Sub(change.At) < 2*c.HeartbeatTimeout:
 				return last, nil // the one whose turn it is may be dead already
 			}
 			last = change.ID

@@ -139,7 +139,7 @@ func (c *Conductor) findStuck(ctx context.Context) error {
 			}
 		case err != nil:
 			return err
-		case op.Status != flow.Held && c.StuckAfter > 0 && time.Since(op.UpdatedAt) > c.StuckAfter:
+		case op.Status != flow.Held && c.StuckAfter > 0 && c.Store.Now().Sub(op.UpdatedAt) > c.StuckAfter:
 			c.nodeLog(n).Warn("an operation has made no progress", "operation", op.ID, "kind", op.Kind, "since", op.UpdatedAt, "waits_for", op.WaitWhat)
 		}
 	}
