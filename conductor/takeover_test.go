@@ -54,7 +54,7 @@ func (c *crew) hire() *proc {
 	m := &mortal{Store: c.b.store}
 	if c.deaths > 0 {
 		c.deaths--
-		m.left, m.after = 30+c.dice.IntN(60), c.dice.IntN(2) == 0
+		m.left, m.after = 15+c.dice.IntN(40), c.dice.IntN(2) == 0
 	}
 	c.hired++
 	return c.b.bootOn(m, fmt.Sprint("host-", c.hired), brief)
