@@ -32,8 +32,7 @@ func defaults() options {
 // settings are the cluster's: machines that take their time, and room for all of them at once.
 func settings() []string {
 	return []string{"fake.deploy_delay=200ms..1s", "fake.clean_delay=200ms..1s", "fake.power_delay=0s..100ms",
-		"conductor.max_concurrent_deploy=100000", "conductor.max_concurrent_clean=100000",
-		"conductor.lease_duration=3s", "conductor.heartbeat_interval=1s", "conductor.heartbeat_timeout=3s"}
+		"conductor.max_concurrent_deploy=100000", "conductor.max_concurrent_clean=100000"}
 }
 
 // run brings a cluster up, works on it while bad things happen, and says what came of it.
