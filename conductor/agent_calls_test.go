@@ -62,14 +62,17 @@ func TestIdleHeartbeats(t *testing.T) {
 			t.Fatal("the second heartbeat never came to the database")
 		}
 	}
-	for name, change := range map[string]func(*rpc.HeartbeatArgs){
-		"version":     func(a *rpc.HeartbeatArgs) { a.AgentVersion = "2" },
-		"certificate": func(a *rpc.HeartbeatArgs) { a.AgentVersion, a.AgentVerifyCA = "2", "PEM" },
+	for _, news := range []struct { // in this order: a version that came with the certificate would be new no more
+		name   string
+		change func(*rpc.HeartbeatArgs)
+	}{
+		{"version", func(a *rpc.HeartbeatArgs) { a.AgentVersion = "2" }},
+		{"certificate", func(a *rpc.HeartbeatArgs) { a.AgentVersion, a.AgentVerifyCA = "2", "PEM" }},
 	} {
 		before := time.Now().Truncate(time.Microsecond)
-		good(change)
+		good(news.change)
 		if s := session(); s.LastHeartbeat.Before(before) || s.Version != "2" {
-			t.Errorf("a new %s is not in the database: %+v", name, s)
+			t.Errorf("a new %s is not in the database: %+v", news.name, s)
 		}
 	}
 
