@@ -22,6 +22,7 @@ type Config struct {
 	Agent      Agent      `toml:"agent" help:"The agent in the deploy ramdisk."`
 	Inspection Inspection `toml:"inspection" help:"What inspection does with a machine's inventory."`
 	Discovery  Discovery  `toml:"discovery" help:"Machines that nobody knows."`
+	OpenStack  OpenStack  `toml:"openstack" help:"The cloud that Ferric is part of: where Keystone is, and Ferric's own user there. Services' URLs come from Keystone's catalogue."`
 	Log        Log        `toml:"log" help:"Ferric's own log, on standard error."`
 	Metrics    Metrics    `toml:"metrics" help:"Prometheus metrics."`
 
@@ -53,6 +54,7 @@ func (c *Config) contradictions(report reporter) {
 	c.Inspection.contradictions(report)
 	c.Discovery.contradictions(report, c.Drivers.EnabledHardwareTypes)
 	c.Console.contradictions(report)
+	c.OpenStack.contradictions(report)
 }
 
 // reporter takes a problem with a key.

@@ -223,7 +223,7 @@ func (l *loader) environment() {
 
 // foreignVariable matches FERRIC_… variables that are not settings of this package: the file's name, those of tests
 // and tools, and those that Kubernetes sets for a service called ferric or ferric-….
-var foreignVariable = regexp.MustCompile(`^FERRIC_(CONFIG$|(TEST|LAB|DEMO|BENCH|RAMDISK|CACHE|QEMU)(_|$)|(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$)`)
+var foreignVariable = regexp.MustCompile(`^FERRIC_(CONFIG$|OPENSTACK$|(TEST|LAB|DEMO|BENCH|RAMDISK|CACHE|QEMU)(_|$)|(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$)`)
 
 func (l *loader) flags() {
 	if l.src.Flags == nil {

@@ -17,6 +17,7 @@ import (
 	"ferric/bus"
 	"ferric/config"
 	"ferric/obs"
+	"ferric/openstack"
 	"ferric/store"
 
 	"golang.org/x/sync/errgroup"
@@ -85,7 +86,8 @@ type service struct {
 	metrics *metrics
 	health  *obs.Health
 	members *members
-	news    chan struct{} // of members that came or went
+	cloud   *openstack.Session // nil without OpenStack
+	news    chan struct{}      // of members that came or went
 
 	stopping atomic.Bool
 	// publisher has the boot files that are served here, if boot services run. It is there before anything runs.
@@ -116,6 +118,15 @@ func (s *service) setUp(ctx context.Context) (err error) {
 	cfg, log := s.cfg, s.log
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return ferric.Errorf(ferric.CodeInternal, "data_dir: %w", err)
+	}
+	switch s.cloud, err = openCloud(&cfg.OpenStack, os.Environ(), log); {
+	case err != nil && (cfg.OpenStack.AuthURL != "" || cfg.OpenStack.Cloud != ""):
+		return err
+	case err != nil: // of the shell that started us
+		log.Warn("the OS_* variables do not say how to reach a cloud and are not used", "error", err)
+	}
+	if s.cloud != nil {
+		s.closers = append(s.closers, func() error { s.cloud.Close(); return nil })
 	}
 	if s.store, err = store.Open(ctx, storeConfig(cfg), log); err != nil {
 		return err
