@@ -40,6 +40,10 @@ check: ## quick checks without root: format, vet, unit tests
 chaos: deps build ## kill conductors, APIs, NATS servers and PostgreSQL during 1,000 deploys and cleans, and prove that nothing was lost (as root; CHAOS_FLAGS="-deploys 10000")
 	$(GO) run ./test/chaos $(CHAOS_FLAGS)
 
+.PHONY: test-openstack
+test-openstack: build ## bring a real OpenStack up (Debian's Keystone, Glance, Neutron, Nova, Cinder), run Ferric's tests inside it, take it down (as root; not part of test)
+	GO=$(GO) test/openstack/stack/run.sh $(OPENSTACK_FLAGS)
+
 .PHONY: diff-ironic
 diff-ironic: build ## play the same conversations to Debian's Ironic and to Ferric and tell where they differ (as root; not part of test)
 	@test/deps.sh $(shell cat test/diff/packages.txt)
