@@ -161,6 +161,15 @@ func (p *familyPower) SetPowerState(ctx context.Context, m *driver.Machine, targ
 	return p.Power.SetPowerState(ctx, m, target, timeout)
 }
 
+// alone returns a power interface without a thought for the family: as in Ironic, a reboot is the node's own business, and its children are not
+// told to power off for it.
+func alone(p driver.Power) driver.Power {
+	if f, ok := p.(*familyPower); ok {
+		return f.Power
+	}
+	return p
+}
+
 // dedicated reports whether a child has a power supply of its own.
 func dedicated(n *ferric.Node) bool {
 	v, _ := n.DriverInfo["has_dedicated_power_supply"].(bool)
@@ -214,5 +223,7 @@ func (c *Conductor) turnRelative(ctx context.Context, id string, target ferric.P
 	if target == ferric.PowerOff && t.Node.DisablePowerOff {
 		return ferric.Errorf(ferric.CodeConflict, "Failed to set node power state to %s.", target)
 	}
-	return c.onMachine(ctx, id, func(ctx context.Context, t *driver.Task) error { return c.setPowerTo(ctx, t, target) })
+	return c.onMachine(ctx, id, func(ctx context.Context, t *driver.Task) error {
+		return c.setPowerTo(ctx, t, t.Set.Power(), target, c.PowerTimeout)
+	})
 }

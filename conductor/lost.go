@@ -65,7 +65,7 @@ func undone(phase driver.Phase, op *flow.Operation) (anew []flow.Step, unsafe st
 		if s.Status == flow.Skipped || s.Name == stepRestart || s.CleanUp {
 			continue
 		}
-		if s.Repeat != flow.Safe {
+		if s.Repeat != flow.Safe && s.Source != reservedSource { // a reboot in the ramdisk is one more
 			return nil, s.Interface + "." + s.Name
 		}
 		anew = append(anew, flow.Step{Interface: s.Interface, Name: s.Name, Priority: s.Priority, Args: s.Args, Repeat: s.Repeat, Hidden: s.Hidden,

@@ -181,7 +181,7 @@ func (m *machine) count(what string) int {
 func (m *machine) blackout() {
 	m.turning.Lock()
 	defer m.turning.Unlock()
-	m.turnOff()
+	m.turnOff("off")
 	m.mu.Lock()
 	lively := m.lively
 	m.mu.Unlock()
@@ -199,18 +199,21 @@ func (m *machine) set(target ferric.PowerState) {
 		m.turnOn()
 	case ferric.Reboot, ferric.SoftReboot:
 		m.note("reboot")
-		m.turnOff()
+		m.turnOff("off")
 		m.turnOn()
+	case ferric.SoftPowerOff:
+		m.turnOff("off softly")
 	default:
-		m.turnOff()
+		m.turnOff("off")
 	}
 }
 
-func (m *machine) turnOff() {
+// turnOff takes the power away, noted with this word if it was there.
+func (m *machine) turnOff(how string) {
 	m.mu.Lock()
 	a := m.agent
 	if m.on == ferric.PowerOn {
-		m.notes = append(m.notes, "off")
+		m.notes = append(m.notes, how)
 	}
 	m.on, m.agent = ferric.PowerOff, nil
 	if m.closes {

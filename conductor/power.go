@@ -64,7 +64,7 @@ func (c *Conductor) beginPower(ctx context.Context, a rpc.PowerArgs, timeout tim
 			return nil, nil, ferric.Errorf(ferric.CodeInternal, "parameters of the power change: %w", err)
 		}
 		op := c.operation(ctx, "power", flow.Power, a.Caller, params)
-		op.Steps = []flow.Step{hidden("set_power", flow.Safe)}
+		op.Steps = []flow.Step{hidden("set_power", powerRepeat(a.Target))}
 		return op, func(n *ferric.Node) error {
 			n.TargetPowerState, n.LastError = endState(a.Target), ""
 			return nil
@@ -91,18 +91,97 @@ func (c *Conductor) powerProgram() *program {
 }
 
 func (c *Conductor) setPower(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	var p powerParams
-	if err := json.Unmarshal(t.Flow.Op.Params, &p); err != nil {
-		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the power change: %w", err)
+	p, err := paramsOf[powerParams](t)
+	if err != nil {
+		return flow.Outcome{}, err
 	}
-	power := t.Set.Power()
-	if err := power.SetPowerState(ctx, t.Machine, p.Target, p.Timeout); err != nil {
-		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "Failed to change power state to %q: %w", p.Target, err)
+	return flow.Done(nil), c.turn(ctx, t, p.Target, p.Timeout)
+}
+
+// powerRepeat is the class of a step that brings a machine to a power target: what is asked for is a state, or a reboot, which is an event.
+func powerRepeat(target ferric.PowerState) flow.Repeat {
+	if downFirst(target) != "" {
+		return flow.Check
 	}
-	return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error {
-		n.PowerState, n.TargetPowerState = endState(p.Target), ""
+	return flow.Safe
+}
+
+// downFirst is the target that a reboot begins with, "" for what is no reboot.
+func downFirst(target ferric.PowerState) ferric.PowerState {
+	switch target {
+	case ferric.Reboot:
+		return ferric.PowerOff
+	case ferric.SoftReboot:
+		return ferric.SoftPowerOff
+	}
+	return ""
+}
+
+// turned is the checkpoint of a reboot.
+type turned struct {
+	Down  bool `json:"down,omitempty"`  // the machine was off
+	Reset bool `json:"reset,omitempty"` // it was reset, or was about to be
+}
+
+// turn brings the task's machine to a power target and records it. A reboot is done in two parts, off and on, with a checkpoint between them. Each
+// part is a state that the BMC is asked for first, so that the machine goes down once, however often the conductor dies.
+//
+// A machine that must not be powered off, or cannot be, is reset: one command, and no BMC tells afterwards whether it came. After a crash it is not
+// given again, because the machine may have been in use for hours by then: the step fails and says so.
+func (c *Conductor) turn(ctx context.Context, t *driver.Task, target ferric.PowerState, timeout time.Duration) error {
+	down := downFirst(target)
+	if down == "" {
+		return c.setPowerTo(ctx, t, t.Set.Power(), target, timeout)
+	}
+	power := alone(t.Set.Power())
+	var at turned
+	if err := t.Flow.Load(&at); err != nil {
+		return err
+	}
+	if t.Node.DisablePowerOff || !slices.Contains(power.SupportedPowerStates(t.Machine), down) {
+		if at.Reset {
+			return ferric.Errorf(ferric.CodeConflict, "the %s was interrupted and must not be run twice: whether the machine was reset is not known, and it cannot be "+
+				"powered off to be sure (disable_power_off); look at the machine, then ask again if it was not", target)
+		}
+		at.Reset = true
+		if err := t.Flow.Save(ctx, at); err != nil {
+			return err
+		}
+		return c.setPowerTo(ctx, t, power, target, timeout)
+	}
+	if !at.Down {
+		if err := power.SetPowerState(ctx, t.Machine, down, timeout); err != nil {
+			return powerFailed(target, err)
+		}
+		at.Down = true
+		if err := t.Flow.Save(ctx, at); err != nil {
+			return err
+		}
+	}
+	if err := power.SetPowerState(ctx, t.Machine, ferric.PowerOn, timeout); err != nil {
+		return powerFailed(target, err)
+	}
+	return t.Mutate(ctx, powerIs(ferric.PowerOn))
+}
+
+// setPowerTo changes the machine's power and records it.
+func (c *Conductor) setPowerTo(ctx context.Context, t *driver.Task, power driver.Power, target ferric.PowerState, timeout time.Duration) error {
+	if err := power.SetPowerState(ctx, t.Machine, target, timeout); err != nil {
+		return powerFailed(target, err)
+	}
+	return t.Mutate(ctx, powerIs(endState(target)))
+}
+
+func powerFailed(target ferric.PowerState, err error) error {
+	return ferric.Errorf(ferric.ErrorCode(err), "Failed to change power state to %q: %w", target, err)
+}
+
+// powerIs records a power state that the machine was brought to.
+func powerIs(s ferric.PowerState) flow.Mutate {
+	return func(n *ferric.Node) error {
+		n.PowerState, n.TargetPowerState = s, ""
 		return nil
-	})
+	}
 }
 
 // note adds to a node's history.

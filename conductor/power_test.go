@@ -26,14 +26,15 @@ func TestPowerTargets(t *testing.T) {
 		"on, is on":       {ferric.PowerOn, ferric.PowerOn, ferric.PowerOn, nil},
 		"off":             {ferric.PowerOn, ferric.PowerOff, ferric.PowerOff, []string{"off"}},
 		"off, is off":     {ferric.PowerOff, ferric.PowerOff, ferric.PowerOff, nil},
-		"soft off":        {ferric.PowerOn, ferric.SoftPowerOff, ferric.PowerOff, []string{"off"}},
-		"reboot":          {ferric.PowerOn, ferric.Reboot, ferric.PowerOn, []string{"reboot", "off", "boots nothing"}},
-		"reboot from off": {ferric.PowerOff, ferric.Reboot, ferric.PowerOn, []string{"reboot", "boots nothing"}},
+		"soft off":        {ferric.PowerOn, ferric.SoftPowerOff, ferric.PowerOff, []string{"off softly"}},
+		"reboot":          {ferric.PowerOn, ferric.Reboot, ferric.PowerOn, []string{"off", "boots nothing"}},
+		"reboot from off": {ferric.PowerOff, ferric.Reboot, ferric.PowerOn, []string{"boots nothing"}},
+		"soft reboot":     {ferric.PowerOn, ferric.SoftReboot, ferric.PowerOn, []string{"off softly", "boots nothing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			p := b.boot("one")
-			m := b.site.node("lab", func(n *ferric.Node) { n.PowerState, n.LastError = c.from, "old" })
+			m := b.site.node("lab", soft, func(n *ferric.Node) { n.PowerState, n.LastError = c.from, "old" })
 			m.set(c.from)
 			m.history()
 			if err := b.turn(m.id, c.target); err != nil {
@@ -43,6 +44,11 @@ func TestPowerTargets(t *testing.T) {
 			if n.PowerState != c.end || n.LastError != "" || n.ProvisionState != ferric.Available {
 				t.Errorf("power %q, error %q, state %q", n.PowerState, n.LastError, n.ProvisionState)
 			}
+			for _, is := range moments(p.mortal, m.id, func(n *ferric.Node) ferric.PowerState { return n.PowerState }) {
+				if is != c.from && is != c.end { // as in Ironic, a machine that is rebooted counts as on
+					t.Errorf("the node was shown as %q", is)
+				}
+			}
 			same(t, "targets", []ferric.PowerState{c.end, ""}, moments(p.mortal, m.id, func(n *ferric.Node) ferric.PowerState { return n.TargetPowerState }))
 			if diff := strings.Join(m.history(), ", "); diff != strings.Join(c.want, ", ") {
 				t.Errorf("history %q, want %q", diff, c.want)
@@ -50,6 +56,68 @@ func TestPowerTargets(t *testing.T) {
 		})
 	}
 }
+
+// TestResetOrNothing: a machine that must not be powered off is reset, and that is not done again after a crash, because nothing tells whether it
+// happened.
+func TestResetOrNothing(t *testing.T) {
+	on := func(n *ferric.Node) { n.DisablePowerOff, n.PowerState = true, ferric.PowerOn }
+	b := newBench(t)
+	p := b.boot("one")
+	m := b.site.node("lab", soft, on)
+	m.set(ferric.PowerOn)
+	m.history()
+	if err := b.turn(m.id, ferric.Reboot); err != nil {
+		t.Fatal(err)
+	}
+	b.until(m.id, "done", func(n *ferric.Node) bool { return n.TargetPowerState == "" && n.Reservation == "" })
+	same(t, "history", []string{"reboot", "off", "boots nothing"}, m.history())
+
+	slow, asked := make(chan struct{}), make(chan struct{}, 1)
+	m.with(func(m *machine) { m.slow, m.asked = slow, asked })
+	if err := b.turn(m.id, ferric.Reboot); err != nil {
+		t.Fatal(err)
+	}
+	<-asked // the command is on its way
+	p.kill()
+	m.with(func(m *machine) { m.slow, m.asked = nil, nil })
+	bury(b, "one")
+	b.boot("two")
+	n := b.until(m.id, "ended", func(n *ferric.Node) bool { return n.TargetPowerState == "" && n.Reservation == "" })
+	wantWords(t, n.LastError, "the rebooting was interrupted and must not be run twice", "disable_power_off")
+	if n.PowerState != ferric.PowerOn || m.count("reboot") != 0 {
+		t.Errorf("power %q, history %v", n.PowerState, m.history())
+	}
+	if err := b.turn(m.id, ferric.Reboot); err != nil { // the operator looked, and asks again
+		t.Fatal(err)
+	}
+	n = b.until(m.id, "done", func(n *ferric.Node) bool { return n.TargetPowerState == "" && n.Reservation == "" })
+	if n.LastError != "" || m.count("reboot") != 1 {
+		t.Errorf("error %q, history %v", n.LastError, m.history())
+	}
+}
+
+// TestRebootLeavesTheFamilyAlone: as in Ironic, children are powered off with their parent, but not told of its reboot.
+func TestRebootLeavesTheFamilyAlone(t *testing.T) {
+	b := newBench(t)
+	b.boot("one")
+	parent := b.site.node("lab", func(n *ferric.Node) { n.PowerState = ferric.PowerOn })
+	child := b.site.node("lab", func(n *ferric.Node) { n.PowerState, n.ParentNode = ferric.PowerOn, parent.id })
+	for _, m := range []*machine{parent, child} {
+		m.set(ferric.PowerOn)
+		m.history()
+	}
+	for _, target := range []ferric.PowerState{ferric.Reboot, ferric.PowerOff} {
+		if err := b.turn(parent.id, target); err != nil {
+			t.Fatal(err)
+		}
+		b.until(parent.id, "done", func(n *ferric.Node) bool { return n.TargetPowerState == "" && n.Reservation == "" })
+		want := map[ferric.PowerState][]string{ferric.Reboot: nil, ferric.PowerOff: {"off"}}[target]
+		same(t, "history of the child, "+string(target), want, child.history())
+	}
+}
+
+// soft is a node whose machine can be asked to shut down, and then be started.
+func soft(n *ferric.Node) { n.DriverInfo["soft"] = true }
 
 func TestPowerIsRefused(t *testing.T) {
 	b := newBench(t)

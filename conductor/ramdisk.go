@@ -215,7 +215,7 @@ func (c *Conductor) agentStep(phase driver.Phase) stepCode {
 		}
 		out, err := c.followCommand(ctx, t, "", name, params)
 		if err == nil && out.IsDone() && s.Info["reboot_requested"] == true {
-			out = out.Then(flow.Step{Interface: conductorSource, Source: reservedSource, Name: stepReboot, Repeat: flow.Safe, Hidden: true})
+			out = out.Then(flow.Step{Interface: conductorSource, Source: reservedSource, Name: stepReboot, Repeat: flow.Check, Hidden: true})
 		}
 		return out, err
 	}

@@ -37,6 +37,9 @@ func isReserved(name string) bool {
 // reservedStep makes the step of a request.
 func reservedStep(w rpc.StepArgs) flow.Step {
 	s := flow.Step{Interface: w.Interface, Name: w.Step, Args: w.Args, Repeat: flow.Safe, Source: reservedSource, Info: map[string]any{}}
+	if w.Step == stepReboot {
+		s.Repeat = flow.Check
+	}
 	if w.Priority != nil {
 		s.Priority = *w.Priority
 	}
@@ -216,7 +219,7 @@ func (c *Conductor) powerOnStep(phase driver.Phase) stepCode {
 		case in:
 			return boot(ctx, t)
 		}
-		return flow.Done(nil), c.setPowerTo(ctx, t, ferric.PowerOn)
+		return flow.Done(nil), c.turn(ctx, t, ferric.PowerOn, c.PowerTimeout)
 	}
 }
 
@@ -230,14 +233,6 @@ func (c *Conductor) rebootStep(phase driver.Phase) stepCode {
 		if in {
 			return boot(ctx, t)
 		}
-		return flow.Done(nil), c.setPowerTo(ctx, t, ferric.Reboot)
+		return flow.Done(nil), c.turn(ctx, t, ferric.Reboot, c.PowerTimeout)
 	}
-}
-
-// setPowerTo changes the machine's power and records it.
-func (c *Conductor) setPowerTo(ctx context.Context, t *driver.Task, target ferric.PowerState) error {
-	if err := t.Set.Power().SetPowerState(ctx, t.Machine, target, c.PowerTimeout); err != nil {
-		return ferric.Errorf(ferric.ErrorCode(err), "Failed to change power state to %q: %w", target, err)
-	}
-	return t.Mutate(ctx, func(n *ferric.Node) error { n.PowerState, n.TargetPowerState = endState(target), ""; return nil })
 }

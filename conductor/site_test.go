@@ -205,8 +205,12 @@ func (p labPower) SetPowerState(ctx context.Context, m *driver.Machine, target f
 	return nil
 }
 
-func (labPower) SupportedPowerStates(*driver.Machine) []ferric.PowerState {
-	return []ferric.PowerState{ferric.PowerOn, ferric.PowerOff, ferric.Reboot, ferric.SoftPowerOff}
+func (labPower) SupportedPowerStates(m *driver.Machine) []ferric.PowerState {
+	all := []ferric.PowerState{ferric.PowerOn, ferric.PowerOff, ferric.Reboot, ferric.SoftPowerOff}
+	if m.Node.DriverInfo["soft"] == true {
+		all = append(all, ferric.SoftReboot)
+	}
+	return all
 }
 
 // labManagement keeps boot devices, and offers steps that tests ask for: "hold" holds, "vent" is for the operator alone.

@@ -105,7 +105,7 @@ type Repeat string
 // The ways to repeat.
 const (
 	Safe  Repeat = "safe"  // run it again at will
-	Check Repeat = "check" // its code asks the world first whether it happened (Task.Attempt > 1)
+	Check Repeat = "check" // run it again after a conductor's death: its code finds out by its checkpoint, or asks the world, what has happened
 	Never Repeat = "never" // the operation fails and says so: the operator decides
 )
 
