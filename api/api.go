@@ -64,6 +64,11 @@ func New(config Config, deps Deps) (*API, error) {
 		if a.auth, err = newBasicAuth(config.UserFile, a.now); err != nil {
 			return nil, err
 		}
+	case config.AuthStrategy == Keystone:
+		if deps.Tokens == nil {
+			return nil, ferric.Errorf(ferric.CodeInvalid, "auth_strategy %s: it is not said where Keystone is", Keystone)
+		}
+		a.auth = newTokenAuth(deps.Tokens, config.AuthURI)
 	default:
 		a.auth = noAuth{}
 	}
@@ -185,6 +190,13 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request, t *table, auth Auth
 	var denied *Refusal
 	if errors.As(err, &denied) {
 		denied.write(w)
+		if denied.Err != nil {
+			level := slog.LevelInfo
+			if denied.Status >= 500 {
+				level = slog.LevelError
+			}
+			a.log.Log(ctx, level, "request refused", "status", denied.Status, "error", denied.Err)
+		}
 		return
 	}
 	gone := errors.Is(r.Context().Err(), context.Canceled) // the client did not wait

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,19 +32,34 @@ type Authenticator interface {
 // Refusal is the answer to a request whose sender is not known.
 type Refusal struct {
 	Status int
+	Title  string // "" for none
 	Text   string
 	// Challenge is the WWW-Authenticate header, "" for none.
 	Challenge string
+	// RetryAfter is a number of seconds, 0 for none.
+	RetryAfter int
+	// Err is why. It is for the log and not for the client.
+	Err error
 }
 
 func (e *Refusal) Error() string { return e.Text }
+
+// Unwrap returns why.
+func (e *Refusal) Unwrap() error { return e.Err }
 
 // write answers in the form that Ironic gives it.
 func (e *Refusal) write(w http.ResponseWriter) {
 	if e.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", e.Challenge)
 	}
-	writeJSON(w, e.Status, mustJSON(map[string]any{"error": map[string]any{"message": e.Text, "code": e.Status}}))
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", fmt.Sprint(e.RetryAfter))
+	}
+	body := map[string]any{"message": e.Text, "code": e.Status}
+	if e.Title != "" {
+		body["title"] = e.Title
+	}
+	writeJSON(w, e.Status, mustJSON(map[string]any{"error": body}))
 }
 
 // authenticate notes who sent the request.
@@ -52,9 +68,24 @@ func (a *API) authenticate(rq *request, auth Authenticator) error {
 	if err != nil {
 		return err
 	}
-	who.ElevatedServiceProject = a.config.ElevatedServiceProject
+	if who.ElevatedServiceProject = a.config.ElevatedServiceProject; who.ElevatedServiceProject != "" {
+		if err := a.elevated(&who); err != nil {
+			return err
+		}
+	}
 	rq.who, rq.caller = who, rpc.Caller{User: who.UserID, Project: who.ProjectID}
 	return nil
+}
+
+// elevated refuses a service of a project that has the name of the elevated one and is in another domain. It must not be elevated, for whoever
+// administers a domain can make such a project; but if it is really Nova, a list without the nodes would make it forget all of them, so it is told.
+func (a *API) elevated(who *policy.Caller) error {
+	domain := a.config.ElevatedServiceDomain
+	if domain == "" || who.ProjectDomainID == domain || who.ProjectName != who.ElevatedServiceProject || !slices.Contains(who.Roles, "service") {
+		return nil
+	}
+	return ferric.Errorf(ferric.CodeForbidden, "user %s has the role service in a project %s of the domain %s, but services are those of the domain %s; "+
+		"if it is a service of this cloud, set api.rbac_service_project_domain_id", who.UserName, who.ProjectName, who.ProjectDomainID, domain)
 }
 
 // noAuth takes everybody for the system's administrator.

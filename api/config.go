@@ -12,21 +12,26 @@ import (
 const (
 	NoAuth    = "noauth"
 	HTTPBasic = "http_basic"
+	Keystone  = "keystone"
 )
 
 // Config is what an operator sets.
 type Config struct {
 	// PublicEndpoint is the URL that links begin with, such as "https://metal.example.org". "" takes the request's Host.
 	PublicEndpoint string
-	// AuthStrategy is NoAuth or HTTPBasic.
+	// AuthStrategy is NoAuth, HTTPBasic or Keystone, which needs Deps.Tokens.
 	AuthStrategy string
 	// UserFile is the htpasswd file of HTTPBasic: lines of "name:bcrypt hash". It is read again when it changes.
 	UserFile string
+	// AuthURI is where clients of Keystone log in.
+	AuthURI string
 
 	// ProjectAdminCanManageOwnNodes lets administrators of projects add and remove nodes that their project owns.
 	ProjectAdminCanManageOwnNodes bool
 	// ElevatedServiceProject is the name of the project whose service role may do what the system's may, "" for none.
 	ElevatedServiceProject string
+	// ElevatedServiceDomain is the id of the domain that this project is in, "" for any.
+	ElevatedServiceDomain string
 
 	// RamdiskEndpoints lets agents use lookup, heartbeat and continue_inspection here. Ramdisk serves them in any case.
 	RamdiskEndpoints bool
@@ -82,8 +87,8 @@ func Defaults() Config {
 
 // Validate refuses what cannot work. CodeInvalid names the field.
 func (c Config) Validate() error {
-	if !slices.Contains([]string{NoAuth, HTTPBasic}, c.AuthStrategy) {
-		return ferric.Errorf(ferric.CodeInvalid, "auth_strategy: %q is not known; choose %s or %s", c.AuthStrategy, NoAuth, HTTPBasic)
+	if !slices.Contains([]string{NoAuth, HTTPBasic, Keystone}, c.AuthStrategy) {
+		return ferric.Errorf(ferric.CodeInvalid, "auth_strategy: %q is not known; choose %s, %s or %s", c.AuthStrategy, NoAuth, HTTPBasic, Keystone)
 	}
 	if c.AuthStrategy == HTTPBasic && c.UserFile == "" {
 		return ferric.Errorf(ferric.CodeInvalid, "http_basic_auth_user_file: needed with auth_strategy %s", HTTPBasic)

@@ -33,6 +33,8 @@ type Deps struct {
 	Metrics http.Handler
 	// Authenticator finds out who sent a request; nil: as Config.AuthStrategy says.
 	Authenticator Authenticator
+	// Tokens is Keystone, for the strategy of that name.
+	Tokens Tokens
 	// Policy returns the rules in force; nil: the defaults. It is called for every request.
 	Policy func() *policy.Rules
 	// Now is the clock; nil is time.Now.

@@ -58,8 +58,11 @@ func newRBAC(t *testing.T, overrides string, change ...func(*api.Config, *api.De
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &rbacFixture{fixture: newFixture(t, append(change, func(_ *api.Config, d *api.Deps) {
-		d.Authenticator, d.Policy = headerAuth{}, func() *policy.Rules { return rules }
+	f := &rbacFixture{fixture: newFixture(t, append(change, func(c *api.Config, d *api.Deps) {
+		d.Policy = func() *policy.Rules { return rules }
+		if c.AuthStrategy != api.Keystone {
+			d.Authenticator = headerAuth{}
+		}
 	})...)}
 	make := func(mac string, n ferric.Node) string {
 		n.Driver, n.ProvisionState = "fake-hardware", ferric.Available

@@ -9,12 +9,13 @@ type API struct {
 	TLSCert                       string        `toml:"tls_cert" check:"path" help:"PEM file with the certificate and its chain. With tls_key, the API speaks HTTPS only."`
 	TLSKey                        string        `toml:"tls_key" check:"path" help:"PEM file with the private key of tls_cert."`
 	TLSMinimumVersion             string        `toml:"tls_minimum_version" default:"1.2" values:"1.2|1.3" help:"Oldest TLS version that clients may use."`
-	AuthStrategy                  string        `toml:"auth_strategy" default:"noauth" values:"noauth|http_basic" help:"Who may use the API: noauth is everybody who can reach it, http_basic the users of a file."`
+	AuthStrategy                  string        `toml:"auth_strategy" default:"noauth" values:"noauth|http_basic|keystone" help:"Who may use the API: noauth is everybody who can reach it, http_basic the users of a file, keystone whom Keystone knows (see openstack and keystone_authtoken)."`
 	HTTPBasicAuthUserFile         string        `toml:"http_basic_auth_user_file" default:"/etc/ferric/htpasswd" check:"path" help:"htpasswd file with bcrypt entries, for http_basic. Re-read when it changes."`
 	PolicyFile                    string        `toml:"policy_file" check:"path" help:"YAML or JSON file in oslo.policy's language that replaces rules of who may do what (Ironic's [oslo_policy]policy_file). Re-read when it changes. Empty: the defaults; ferric policy show prints them."`
 	ProjectAdminCanManageOwnNodes bool          `toml:"project_admin_can_manage_own_nodes" default:"true" help:"Whether administrators of projects may add and remove nodes that their project owns."`
-	RBACServiceRoleElevatedAccess bool          `toml:"rbac_service_role_elevated_access" default:"false" help:"Whether the service role in the project rbac_service_project_name may see and do what it may in the system's scope."`
+	RBACServiceRoleElevatedAccess bool          `toml:"rbac_service_role_elevated_access" default:"true" help:"Whether the service role in the project rbac_service_project_name may see and do what it may in the system's scope. Without it, a Nova whose token is for a project sees no nodes and deletes all its records of them; Ironic's default is false."`
 	RBACServiceProjectName        string        `toml:"rbac_service_project_name" default:"service" help:"Name of the project of the cloud's own services."`
+	RBACServiceProjectDomainID    string        `toml:"rbac_service_project_domain_id" default:"default" help:"Id of the domain that this project is in, because others may have projects of that name in their own domains. Empty: any, as in Ironic."`
 	MaxLimit                      int           `toml:"max_limit" default:"1000" min:"1" max:"100000" help:"Most items in one answer, and the number without a limit parameter."`
 	MaxBodySize                   Size          `toml:"max_body_size" default:"1MiB" min:"4KiB" max:"64MiB" help:"Largest request body."`
 	MaxBodySizeProvision          Size          `toml:"max_body_size_provision" default:"6MiB" min:"4KiB" max:"64MiB" help:"Largest request body with a config drive. It must fit into bus.max_payload."`

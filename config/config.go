@@ -8,23 +8,24 @@ type Config struct {
 	Roles   []string `toml:"roles" default:"api,conductor,boot" values:"api|conductor|boot" check:"nonempty" flag:"roles" help:"What this process does: api answers clients, conductor works on nodes, boot serves DHCP, TFTP and HTTP to machines that boot."`
 	Host    string   `toml:"host" default:"{hostname}" check:"host" flag:"host" help:"Name of this conductor. It must be unique and stay the same over restarts: nodes and leases are bound to it."`
 
-	API        API        `toml:"api" help:"The REST API."`
-	Database   Database   `toml:"database" help:"Where the truth is kept."`
-	Bus        Bus        `toml:"bus" help:"Calls and events between Ferric's processes, over NATS."`
-	Conductor  Conductor  `toml:"conductor" help:"The work on nodes: how much at once, how often, how long."`
-	Deploy     Deploy     `toml:"deploy" help:"Deploying and cleaning."`
-	Drivers    Drivers    `toml:"drivers" help:"Hardware types and their interfaces. An enabled list that is empty enables all that the enabled hardware types bring; a default that is empty is the first enabled one in the hardware type's order."`
-	IPMI       IPMI       `toml:"ipmi" help:"The hardware type ipmi."`
-	Console    Console    `toml:"console" help:"Serial consoles of machines of the hardware type ipmi, as TCP ports on the conductor."`
-	Fake       Fake       `toml:"fake" help:"The hardware type fake-hardware: how long its operations pretend to take. A range is drawn from for each operation."`
-	Boot       Boot       `toml:"boot" help:"Services for machines that boot. All of them are off until an interface is named."`
-	Image      Image      `toml:"image" help:"User images: where from, and the cache."`
-	Agent      Agent      `toml:"agent" help:"The agent in the deploy ramdisk."`
-	Inspection Inspection `toml:"inspection" help:"What inspection does with a machine's inventory."`
-	Discovery  Discovery  `toml:"discovery" help:"Machines that nobody knows."`
-	OpenStack  OpenStack  `toml:"openstack" help:"The cloud that Ferric is part of: where Keystone is, and Ferric's own user there. Services' URLs come from Keystone's catalogue."`
-	Log        Log        `toml:"log" help:"Ferric's own log, on standard error."`
-	Metrics    Metrics    `toml:"metrics" help:"Prometheus metrics."`
+	API               API               `toml:"api" help:"The REST API."`
+	Database          Database          `toml:"database" help:"Where the truth is kept."`
+	Bus               Bus               `toml:"bus" help:"Calls and events between Ferric's processes, over NATS."`
+	Conductor         Conductor         `toml:"conductor" help:"The work on nodes: how much at once, how often, how long."`
+	Deploy            Deploy            `toml:"deploy" help:"Deploying and cleaning."`
+	Drivers           Drivers           `toml:"drivers" help:"Hardware types and their interfaces. An enabled list that is empty enables all that the enabled hardware types bring; a default that is empty is the first enabled one in the hardware type's order."`
+	IPMI              IPMI              `toml:"ipmi" help:"The hardware type ipmi."`
+	Console           Console           `toml:"console" help:"Serial consoles of machines of the hardware type ipmi, as TCP ports on the conductor."`
+	Fake              Fake              `toml:"fake" help:"The hardware type fake-hardware: how long its operations pretend to take. A range is drawn from for each operation."`
+	Boot              Boot              `toml:"boot" help:"Services for machines that boot. All of them are off until an interface is named."`
+	Image             Image             `toml:"image" help:"User images: where from, and the cache."`
+	Agent             Agent             `toml:"agent" help:"The agent in the deploy ramdisk."`
+	Inspection        Inspection        `toml:"inspection" help:"What inspection does with a machine's inventory."`
+	Discovery         Discovery         `toml:"discovery" help:"Machines that nobody knows."`
+	KeystoneAuthToken KeystoneAuthToken `toml:"keystone_authtoken" help:"How tokens of clients are checked when api.auth_strategy is keystone. Ferric asks Keystone as the user of the section openstack."`
+	OpenStack         OpenStack         `toml:"openstack" help:"The cloud that Ferric is part of: where Keystone is, and Ferric's own user there. Services' URLs come from Keystone's catalogue."`
+	Log               Log               `toml:"log" help:"Ferric's own log, on standard error."`
+	Metrics           Metrics           `toml:"metrics" help:"Prometheus metrics."`
 
 	origins map[string]string // by key: where the value is from; absent is "default"
 }

@@ -51,3 +51,14 @@ func (o *OpenStack) contradictions(report reporter) {
 		report("openstack.project_name", "must be set beside openstack.username (or project_id, or system_scope): a token for nothing may do nothing")
 	}
 }
+
+// KeystoneAuthToken is the section [keystone_authtoken].
+type KeystoneAuthToken struct {
+	WWWAuthenticateURI        string        `toml:"www_authenticate_uri" check:"httpurl" help:"Where clients log in: Keystone's public URL, which refusals name. Empty: openstack.auth_url."`
+	TokenCacheTime            time.Duration `toml:"token_cache_time" default:"5m" min:"-1s" max:"1h" help:"How long Keystone's answer about a token is believed. A revoked token, and a changed role, may go on counting for that long. Negative: Keystone is asked for every request."`
+	TokenCacheGrace           time.Duration `toml:"token_cache_grace" default:"5m" min:"0s" max:"24h" help:"How much longer it is believed while Keystone cannot be asked. Never after the token's own end."`
+	TokenCacheSize            int           `toml:"token_cache_size" default:"10000" min:"10" max:"10000000" help:"Most tokens that are remembered, about 1 KiB each."`
+	ServiceTokenRoles         []string      `toml:"service_token_roles" default:"service" check:"nonempty" help:"Roles that make a service token (X-Service-Token) one: with it, a user's token may have expired, and access rules of application credentials do not hold."`
+	ServiceTokenRolesRequired bool          `toml:"service_token_roles_required" default:"false" help:"Whether requests with a service token without one of these roles are refused."`
+	ServiceType               string        `toml:"service_type" default:"baremetal" help:"What access rules of application credentials call this service."`
+}

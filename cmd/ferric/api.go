@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -37,12 +38,19 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 	conf.LockedTries, conf.LockedInterval = s.cfg.Conductor.NodeLockedRetryAttempts, s.cfg.Conductor.NodeLockedRetryInterval
 	conf.ProjectAdminCanManageOwnNodes = a.ProjectAdminCanManageOwnNodes
 	if a.RBACServiceRoleElevatedAccess {
-		conf.ElevatedServiceProject = a.RBACServiceProjectName
+		conf.ElevatedServiceProject, conf.ElevatedServiceDomain = a.RBACServiceProjectName, a.RBACServiceProjectDomainID
 	}
 	conf.MaxEventStreams = a.MaxEventStreams
 	deps := api.Deps{Store: memberStore{s.store, s.members}, Changes: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler(), Alive: obs.Alive(), Doctor: s.diagnose(c)}
 	if s.cfg.Metrics.Enabled && s.cfg.Metrics.Listen == "" {
 		deps.Metrics = s.metrics
+	}
+	if a.AuthStrategy == api.Keystone {
+		if s.cloud == nil {
+			return nil, ferric.Errorf(ferric.CodeInvalid, "api.auth_strategy is keystone, but nothing says where Keystone is and who Ferric is there; set openstack.auth_url, username, "+
+				"password and project_name, or openstack.cloud")
+		}
+		conf.AuthURI, deps.Tokens = cmp.Or(s.cfg.KeystoneAuthToken.WWWAuthenticateURI, s.cloud.AuthURL()), tokens{validator(s.cfg, s.cloud, s.log)}
 	}
 	if a.PolicyFile != "" {
 		source, err := file.Open(a.PolicyFile, policy.Ironic(), s.log, nil)

@@ -2,10 +2,13 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 
 	"ferric/config"
 	"ferric/openstack"
+	"ferric/openstack/keystone"
+	"ferric/policy"
 )
 
 // cloudCredentials finds out who Ferric is in the cloud: [openstack], else OS_CLOUD and the OS_* variables. ok is false when nothing says so. The
@@ -60,4 +63,25 @@ func openCloud(o *config.OpenStack, env openstack.Environ, log *slog.Logger) (*o
 		retries = -1
 	}
 	return openstack.New(c, openstack.Options{Timeout: o.Timeout, Retries: retries, Endpoints: o.EndpointOverride, Log: log})
+}
+
+// validator checks clients' tokens as the configuration says.
+func validator(cfg *config.Config, cloud *openstack.Session, log *slog.Logger) *keystone.Validator {
+	k := cfg.KeystoneAuthToken
+	o := keystone.Options{CacheTime: k.TokenCacheTime, Grace: k.TokenCacheGrace, CacheSize: k.TokenCacheSize, ServiceRoles: k.ServiceTokenRoles,
+		ServiceRolesRequired: k.ServiceTokenRolesRequired, ServiceTypes: []string{k.ServiceType}, Log: log}
+	if k.ServiceType == "baremetal" {
+		o.ServiceTypes = append(o.ServiceTypes, "bare-metal") // the catalogue may have either
+	}
+	if o.CacheTime == 0 {
+		o.CacheTime = -1
+	}
+	return keystone.New(cloud, o)
+}
+
+// tokens gives the validator the form that the API declares.
+type tokens struct{ validator *keystone.Validator }
+
+func (t tokens) Caller(ctx context.Context, token, serviceToken, method, path string) (policy.Caller, error) {
+	return t.validator.Caller(ctx, keystone.Request{Token: token, ServiceToken: serviceToken, Method: method, Path: path})
 }
