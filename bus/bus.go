@@ -28,6 +28,7 @@ type Bus struct {
 	mu       sync.Mutex
 	closed   bool
 	services map[*Service]bool
+	local    map[string]*Service    // by subject: those that calls of this process reach past the server
 	renewed  map[chan struct{}]bool // told of every reconnect
 	link     chan struct{}          // closed and replaced when the connection breaks
 	wg       sync.WaitGroup         // every goroutine of the package
@@ -46,9 +47,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Bus, error) {
 	b := &Bus{
 		cfg: cfg, log: log,
 		gone:     make(chan struct{}),
-		services: map[*Service]bool{},
-		renewed:  map[chan struct{}]bool{},
-		link:     make(chan struct{}),
+		services: map[*Service]bool{}, local: map[string]*Service{},
+		renewed: map[chan struct{}]bool{},
+		link:    make(chan struct{}),
 	}
 	// The bus lives until Close, not until the context of Open ends.
 	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))

@@ -30,6 +30,9 @@ func (b *Bus) Call(ctx context.Context, subject string, req, resp any) error {
 		ctx, cancel = context.WithTimeout(ctx, b.cfg.CallTimeout)
 		defer cancel()
 	}
+	if s := b.here(subject); s != nil {
+		return b.callHere(ctx, s, req, resp)
+	}
 	m, err := b.newMessage(ctx, b.full(subject), req)
 	if err != nil {
 		return ferric.Errorf(ferric.ErrorCode(err), "call %s: %w", subject, err)
@@ -37,7 +40,7 @@ func (b *Bus) Call(ctx context.Context, subject string, req, resp any) error {
 	deadline, _ := ctx.Deadline()
 	left := time.Until(deadline)
 	if left <= 0 {
-		return ferric.Errorf(ferric.CodeTimeout, "call %s: the deadline had passed before the call: %w", subject, context.DeadlineExceeded)
+		return tooLate(subject)
 	}
 	if m.Header == nil {
 		m.Header = nats.Header{}
@@ -58,10 +61,18 @@ func (b *Bus) Call(ctx context.Context, subject string, req, resp any) error {
 	if err := errorOf(answer.Header); err != nil {
 		return err
 	}
-	if err := decode(answer.Data, resp); err != nil {
+	return readAnswer(subject, answer.Data, resp)
+}
+
+func readAnswer(subject string, data []byte, resp any) error {
+	if err := decode(data, resp); err != nil {
 		return ferric.Errorf(ferric.CodeCorrupt, "call %s: read the answer: %w", subject, err)
 	}
 	return nil
+}
+
+func tooLate(subject string) error {
+	return ferric.Errorf(ferric.CodeTimeout, "call %s: the deadline had passed before the call: %w", subject, context.DeadlineExceeded)
 }
 
 // wayError is an error of the way between caller and handler.

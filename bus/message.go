@@ -27,14 +27,11 @@ const maxErrorText = 16 << 10
 
 // newMessage makes a message with v as JSON (nothing for nil) and the request id of the context.
 func (b *Bus) newMessage(ctx context.Context, subject string, v any) (*nats.Msg, error) {
-	m := &nats.Msg{Subject: subject}
-	if v != nil {
-		data, err := json.Marshal(v)
-		if err != nil {
-			return nil, ferric.Errorf(ferric.CodeInternal, "write %T as JSON: %w", v, err)
-		}
-		m.Data = data
+	data, err := payload(v)
+	if err != nil {
+		return nil, err
 	}
+	m := &nats.Msg{Subject: subject, Data: data}
 	if id := obs.RequestID(ctx); cleanID(id) {
 		m.Header = nats.Header{headerRequestID: {id}}
 	}

@@ -55,19 +55,21 @@ type Service struct {
 	in      chan *nats.Msg
 	sub     *nats.Subscription
 	drained chan struct{} // closed when the server sends no more
+	running sync.WaitGroup
+	shared  bool // with others of its queue
 	once    sync.Once
 	done    chan struct{} // closed when the dispatcher and all handlers have ended
 }
 
 // Serve calls the handler for every request to the subject, in goroutines, at most limit at once; a request beyond
 // is answered with CodeBusy. Services with the same non-empty queue share the requests, each going to one of
-// them. When Serve returns, requests are served. It ends with Stop or with the bus.
+// them; one without a queue is to be the only one of its subject, and callers on this bus reach it past the server. When Serve returns, requests are served. It ends with Stop or with the bus.
 func (b *Bus) Serve(subject, queue string, limit int, handler Handler) (*Service, error) {
 	if limit < 1 {
 		return nil, ferric.Errorf(ferric.CodeInvalid, "serve %s: the limit is %d; give at least 1", subject, limit)
 	}
 	s := &Service{
-		b: b, subject: subject, handler: handler,
+		b: b, subject: subject, handler: handler, shared: queue != "",
 		slots: make(chan struct{}, limit),
 		// Requests wait here only until the dispatcher has looked at them, so this is room for a burst.
 		in:      make(chan *nats.Msg, 4096),
@@ -95,6 +97,9 @@ func (b *Bus) Serve(subject, queue string, limit int, handler Handler) (*Service
 	}
 	b.mu.Lock()
 	b.services[s] = true
+	if _, taken := b.local[subject]; !taken && !s.shared && !b.closed {
+		b.local[subject] = s
+	}
 	b.mu.Unlock()
 	return s, nil
 }
@@ -120,12 +125,12 @@ func (b *Bus) subscribe(what, subject, queue string, wildcards bool, ch chan *na
 
 // dispatch hands requests to handlers until the service is drained, and then waits for the handlers.
 func (s *Service) dispatch() {
-	var running sync.WaitGroup
-	defer running.Wait()
+	defer s.running.Wait()
+	defer s.withdraw() // nobody in this process may add to it from here on
 	for {
 		select {
 		case m := <-s.in:
-			s.take(m, &running)
+			s.take(m)
 		case <-s.ctx.Done():
 			s.refuseRest()
 			return
@@ -136,18 +141,23 @@ func (s *Service) dispatch() {
 	}
 }
 
-func (s *Service) take(m *nats.Msg, running *sync.WaitGroup) {
+func (s *Service) take(m *nats.Msg) {
 	select {
 	case s.slots <- struct{}{}:
 	default:
-		s.answer(m, nil, ferric.Errorf(ferric.CodeBusy, "%s: all %d slots are taken; try again later", s.subject, cap(s.slots)))
+		s.answer(m, nil, s.busy())
 		return
 	}
-	running.Go(func() {
-		resp, err := s.handle(m)
+	s.running.Go(func() {
+		resp, err := s.handle(m.Header.Get(headerRequestID), timeoutOf(m.Header, s.b.cfg.CallTimeout), &Request{Subject: s.b.short(m.Subject), Data: m.Data})
 		<-s.slots // before the answer: whoever has it may call again at once
 		s.answer(m, resp, err)
 	})
+}
+
+// busy says that the service has no room for one more request.
+func (s *Service) busy() error {
+	return ferric.Errorf(ferric.CodeBusy, "%s: all %d slots are taken; try again later", s.subject, cap(s.slots))
 }
 
 // refuseRest answers what came in after the end began, so that its callers need not wait for their deadlines.
@@ -163,13 +173,11 @@ func (s *Service) refuseRest() {
 }
 
 // handle runs the handler. A panic becomes an error.
-func (s *Service) handle(m *nats.Msg) (resp any, err error) {
-	ctx, cancel := context.WithTimeout(s.ctx, timeoutOf(m.Header, s.b.cfg.CallTimeout))
+func (s *Service) handle(requestID string, timeout time.Duration, rq *Request) (resp any, err error) {
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	ctx = obs.WithRequestID(ctx, m.Header.Get(headerRequestID))
-	if !s.b.protect(ctx, "handler", s.subject, func() {
-		resp, err = s.handler(ctx, &Request{Subject: s.b.short(m.Subject), Data: m.Data})
-	}) {
+	ctx = obs.WithRequestID(ctx, requestID)
+	if !s.b.protect(ctx, "handler", s.subject, func() { resp, err = s.handler(ctx, rq) }) {
 		resp, err = nil, ferric.Errorf(ferric.CodeInternal, "%s: the handler crashed; the log of the serving process has the reason", s.subject)
 	}
 	return resp, err
@@ -189,8 +197,7 @@ func (s *Service) answer(m *nats.Msg, resp any, failure error) {
 	}
 	err := s.b.nc.PublishMsg(out)
 	if errors.Is(err, nats.ErrMaxPayload) {
-		tooLarge := ferric.Errorf(ferric.CodeInternal, "%s: the answer of %d bytes is larger than the server takes (max_payload %d)",
-			s.subject, len(out.Data), s.b.nc.MaxPayload())
+		tooLarge := s.answerTooLarge(len(out.Data), s.b.nc.MaxPayload())
 		err = s.b.nc.PublishMsg(&nats.Msg{Subject: m.Reply, Header: errorHeader(tooLarge)})
 	}
 	if err != nil {
@@ -198,9 +205,23 @@ func (s *Service) answer(m *nats.Msg, resp any, failure error) {
 	}
 }
 
+func (s *Service) answerTooLarge(size int, limit int64) error {
+	return ferric.Errorf(ferric.CodeInternal, "%s: the answer of %d bytes is larger than the server takes (max_payload %d)", s.subject, size, limit)
+}
+
+// withdraw ends the calls that come past the server.
+func (s *Service) withdraw() {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	if s.b.local[s.subject] == s {
+		delete(s.b.local, s.subject)
+	}
+}
+
 // drain ends the flow of requests and returns when no more can come in (at once when disconnected).
 func (s *Service) drain() {
 	s.once.Do(func() {
+		s.withdraw()
 		if !s.b.nc.IsConnected() {
 			_ = s.sub.Unsubscribe() // fails only when the connection is closed for good
 			return

@@ -90,18 +90,57 @@ func (s *Store) ChangeAgentSession(ctx context.Context, nodeUUID string, fn func
 	return a, nil
 }
 
+// agentContact is what AgentContact returns.
+type agentContact struct {
+	session ferric.AgentSession
+	busy    bool
+}
+
 // AgentContact returns a node's agent session, and whether an unfinished operation of the node may be waiting for its agent (CodeNotFound).
-func (s *Store) AgentContact(ctx context.Context, nodeUUID string) (a *ferric.AgentSession, busy bool, err error) {
-	if a, err = s.AgentSession(ctx, nodeUUID); err != nil {
-		return nil, false, err
-	}
-	err = s.get(ctx, "look for operations of node "+nodeUUID, func(ctx context.Context, q querier) error {
-		return q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM operations WHERE node_uuid = $1 AND ended_at = 0)", clean(nodeUUID)).Scan(&busy)
-	})
+func (s *Store) AgentContact(ctx context.Context, nodeUUID string) (*ferric.AgentSession, bool, error) {
+	c, found, err := s.contacts.get(ctx, clean(nodeUUID))
 	if err != nil {
-		return nil, false, err
+		return nil, false, s.coded(ctx, "read agent session", err)
 	}
-	return a, busy, nil
+	if !found {
+		return nil, false, noSession(nodeUUID)
+	}
+	return &c.session, c.busy, nil
+}
+
+func (s *Store) agentContacts(ctx context.Context, nodes []string) (map[string]agentContact, error) {
+	found := make(map[string]agentContact, len(nodes))
+	err := s.get(ctx, "read agent sessions", func(ctx context.Context, q querier) error {
+		where, args := oneOf("node_uuid", nodes)
+		sessions, err := agentTable.all(ctx, s, q, "WHERE "+where, args...)
+		for _, a := range sessions {
+			found[a.NodeUUID] = agentContact{session: *a}
+		}
+		return err
+	})
+	if err != nil || len(found) == 0 {
+		return found, err
+	}
+	err = s.get(ctx, "look for operations of nodes whose agents call", func(ctx context.Context, q querier) error {
+		where, args := oneOf("node_uuid", nodes)
+		rows, err := q.QueryContext(ctx, "SELECT node_uuid FROM operations WHERE ended_at = 0 AND "+where, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var node string
+			if err := rows.Scan(&node); err != nil {
+				return err
+			}
+			if c, ok := found[node]; ok {
+				c.busy = true
+				found[node] = c
+			}
+		}
+		return rows.Err()
+	})
+	return found, err
 }
 
 // AgentsCalled notes when agents called last, in one transaction: node, start of the session, and time. What is older than what is stored, and what

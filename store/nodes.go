@@ -262,11 +262,33 @@ func (s *Store) NodeStamps(ctx context.Context, f ferric.NodeFilter, p ferric.Pa
 
 // NodeStamp is NodeByIdent with what NodeStamps returns.
 func (s *Store) NodeStamp(ctx context.Context, ident string) (n *ferric.Node, err error) {
+	if len(ident) == 36 { // as long as a UUID
+		row, found, err := s.stamps.get(ctx, clean(strings.ToLower(ident)))
+		if err != nil {
+			return nil, s.coded(ctx, "read node", err)
+		}
+		if found {
+			return row.seen(s.now()), nil
+		}
+	}
 	err = s.get(ctx, "read node", func(ctx context.Context, q querier) error {
 		n, err = s.nodeByIdent(ctx, q, nodeStampTable, ident)
 		return err
 	})
 	return n, err
+}
+
+func (s *Store) nodeStamps(ctx context.Context, uuids []string) (map[string]nodeRow, error) {
+	found := make(map[string]nodeRow, len(uuids))
+	err := s.get(ctx, "read nodes", func(ctx context.Context, q querier) error {
+		where, args := oneOf("uuid", uuids)
+		rows, err := nodeStampTable.all(ctx, s, q, "WHERE "+where, args...)
+		for _, n := range rows {
+			found[n.UUID] = *n
+		}
+		return err
+	})
+	return found, err
 }
 
 // EachNode calls fn for each node that matches, a few hundred at a time, in the order of their UUIDs and without

@@ -43,6 +43,8 @@ type Store struct {
 	lock        *os.File
 	broken      atomic.Pointer[error] // what Damage returns
 	keys        *keyring
+	stamps      together[nodeRow]
+	contacts    together[agentContact]
 
 	mu       sync.Mutex
 	onChange []func()
@@ -100,6 +102,7 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) 
 	now := cfg.Now
 	cfg = cfg.filled()
 	s := &Store{log: log, timeout: cfg.Timeout, clock: cfg.Now, postgres: loc.pg != nil, serverClock: loc.pg != nil && ownClock}
+	s.stamps.read, s.contacts.read = s.nodeStamps, s.agentContacts
 	if cfg.DataDir != "" {
 		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 			return nil, ferric.Errorf(ferric.CodeUnavailable, "make the data directory: %w", err)
@@ -259,6 +262,8 @@ func (s *Store) Close() error {
 	if s.vital != nil {
 		errs = append(errs, s.vital.Close())
 	}
+	s.stamps.wait()
+	s.contacts.wait()
 	if s.lock != nil {
 		if err := s.file.markClosed(s.lock); !errors.Is(err, os.ErrClosed) {
 			errs = append(errs, err)
