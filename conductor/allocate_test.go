@@ -260,6 +260,86 @@ func TestAllocationsSurvive(t *testing.T) {
 	}
 }
 
+// TestAllocationKilledAtEveryWrite kills the conductor at every one of its writes while an allocation is asked for, tried on a node that is held, gets
+// it, and is given back: the next one goes on, and whoever asks again is told what came of it.
+func TestAllocationKilledAtEveryWrite(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprintf("after=%v", after), func(t *testing.T) {
+			t.Parallel()
+			n := 1
+			for allocationKilledAt(t, after, n) && !t.Failed() {
+				n++
+			}
+			if n < 6 {
+				t.Errorf("it ended after %d writes; it was not killed often", n-1)
+			}
+		})
+	}
+}
+
+// allocationKilledAt reports whether an allocation's life came as far as the nth write.
+func allocationKilledAt(t *testing.T, after bool, n int) bool {
+	b := newBench(t)
+	defer b.site.close()
+	node := b.site.node("lab", spare).id
+	held, err := b.store.Acquire(t.Context(), node, "somebody", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := &mortal{Store: b.store, left: n, after: after}
+	p := b.bootOn(first, "one")
+	heir := sync.OnceFunc(func() { p.kill(); bury(b, "one"); b.boot("two") })
+	// insist calls again what a death left without an answer, as the API does; what an attempt has done already is no error.
+	insist := func(method rpc.Method, args any, done ferric.Code) {
+		t.Helper()
+		err := b.call(method, args, nil)
+		if err != nil && first.isDead() {
+			heir()
+			if err = b.call(method, args, nil); ferric.IsCode(err, done) {
+				err = nil
+			}
+		}
+		if err != nil {
+			t.Errorf("killed at write %d: %s: %v", n, method, err)
+		}
+	}
+	a := &ferric.Allocation{UUID: uuid.NewString(), ResourceClass: "large"}
+	insist(rpc.CreateAllocation, rpc.AllocationArgs{Allocation: a}, ferric.CodeConflict)
+	for now := a; now.Attempts == 0; { // the node is held: it is to be tried again
+		if first.isDead() {
+			heir()
+		}
+		if now, err = b.store.Allocation(t.Context(), a.UUID); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := b.store.Release(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+	b.until(node, "given away", func(n *ferric.Node) bool {
+		if first.isDead() {
+			heir()
+		}
+		return n.AllocationUUID == a.UUID
+	})
+	if got := b.settled(a.UUID); got.State != ferric.AllocationActive || got.NodeUUID != node || b.node(node).InstanceID != a.UUID {
+		t.Errorf("killed at write %d: %+v, instance %q", n, got, b.node(node).InstanceID)
+	}
+	insist(rpc.DestroyAllocation, rpc.AllocationRef{UUID: a.UUID}, ferric.CodeNotFound)
+	if now := b.node(node); now.AllocationUUID != "" || now.InstanceID != "" {
+		t.Errorf("killed at write %d: after the end: allocation %q, instance %q", n, now.AllocationUUID, now.InstanceID)
+	}
+	if _, err := b.store.Allocation(t.Context(), a.UUID); !ferric.IsCode(err, ferric.CodeNotFound) {
+		t.Errorf("killed at write %d: the allocation is still there: %v", n, err)
+	}
+	came := first.isDead()
+	for _, p := range b.procs {
+		p.stop()
+	}
+	return came
+}
+
 func newBenchOn(t *testing.T, url string) *bench {
 	t.Helper()
 	c := store.Defaults()

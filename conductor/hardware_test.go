@@ -58,6 +58,10 @@ func (v labVendor) Methods() []driver.VendorMethod {
 		driver.VendorMethod{Name: "echo", HTTPMethods: []string{"GET", "POST"}, Attach: true, Shared: true, Description: "Repeats.", Run: func(_ context.Context, _ *driver.Machine, args map[string]any) (any, error) {
 			return args["say"], nil
 		}},
+		driver.VendorMethod{Name: "pulse", HTTPMethods: []string{"POST"}, Async: true, Description: "Pulses.", Run: func(_ context.Context, m *driver.Machine, _ map[string]any) (any, error) {
+			v.s.machine(m.Node.UUID).note("pulse")
+			return nil, nil
+		}},
 		driver.VendorMethod{Name: "block", HTTPMethods: []string{"POST"}, Async: true, Description: "Takes long.", Run: func(ctx context.Context, m *driver.Machine, _ map[string]any) (any, error) {
 			v.s.machine(m.Node.UUID).note("blocked")
 			<-ctx.Done()
@@ -542,43 +546,4 @@ func TestConsolesComeBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "consoles turned off", 1, m.count("console off"))
-}
-
-// TestActionKilledAtEveryWrite kills the conductor at each of its writes while it changes the boot mode. The next one brings it to its end.
-func TestActionKilledAtEveryWrite(t *testing.T) {
-	for _, after := range []bool{false, true} {
-		for n := 2; ; n++ {
-			if !actionKilledAt(t, after, n) {
-				if n < 6 {
-					t.Errorf("it ended after %d writes; it was not killed often", n)
-				}
-				break
-			}
-			if t.Failed() {
-				return
-			}
-		}
-	}
-}
-
-func actionKilledAt(t *testing.T, after bool, n int) bool {
-	b := newBench(t)
-	defer b.site.close()
-	m := b.site.node("fake-hardware", fakes)
-	first := &mortal{Store: b.store, left: n, after: after}
-	p := b.bootOn(first, "one")
-	begun := b.call(rpc.SetBootMode, rpc.BootModeArgs{NodeRef: ref(m.id), Mode: "bios"}, nil)
-	b.until(m.id, "dead or done", func(n *ferric.Node) bool { return first.isDead() || n.BootMode == "bios" && n.Reservation == "" })
-	came := first.isDead()
-	p.kill()
-	next := b.boot("one")
-	defer next.stop()
-	node := b.idle(m.id)
-	switch {
-	case node.LastError != "":
-		t.Errorf("killed at write %d: %s", n, node.LastError)
-	case node.BootMode != "bios" && begun == nil:
-		t.Errorf("killed at write %d: it was accepted and is lost", n)
-	}
-	return came
 }

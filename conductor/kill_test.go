@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"ferric"
-	"ferric/agentapi"
 	"ferric/conductor"
+	"ferric/driver/fake"
 	"ferric/flow"
 	"ferric/rpc"
 	"ferric/state"
@@ -22,87 +23,10 @@ type death struct {
 	heir  string // host name of the conductor that goes on
 }
 
-// killing is a verb whose conductor is killed.
-type killing struct {
-	verb  string
-	from  ferric.ProvisionState
-	end   ferric.ProvisionState
-	begun map[string]int // agent commands and steps: how often they must be begun
-	want  []string       // what must happen to the machine, once each and in this order
-	args  func(*rpc.ProvisionArgs)
-	make  func(*bench) *machine   // nil: a node in the state, whose machine is off
-	error string                  // last_error in the end
-	conf  func(*conductor.Config) // nil: as in every test
-	least int                     // writes that there must be; 0: 15
-	// then is asked for when the node is in the hold, "" for nothing.
-	then string
-	hold ferric.ProvisionState
-}
-
-func killings() map[string]killing {
-	erased := map[string]int{"erase_devices_metadata": 1}
-	return map[string]killing{
-		"deploy": {verb: "active", from: ferric.Available, end: ferric.Active, begun: map[string]int{"write_image": 1, "burn_in": 1, "image.install_bootloader": 1},
-			want: []string{"boots the ramdisk", "image written", "off", "boots the disk"}},
-		"clean, power cut": {verb: "provide", from: ferric.Manageable, end: ferric.Available, conf: restarts(1), make: dies("erase_devices_metadata"),
-			begun: map[string]int{"erase_devices_metadata": 2}, want: []string{"boots the ramdisk", "erased", "off", "boots the ramdisk", "erased", "off"}},
-		"clean":    {verb: "provide", from: ferric.Manageable, end: ferric.Available, begun: erased, want: []string{"boots the ramdisk", "erased", "off"}},
-		"undeploy": {verb: "deleted", from: ferric.Active, end: ferric.Available, begun: erased, want: []string{"boots the ramdisk", "erased", "off"}},
-		"inspect":  {verb: "inspect", from: ferric.Manageable, end: ferric.Manageable, want: []string{"boots the ramdisk", "off"}},
-		"service": {verb: "service", from: ferric.Active, end: ferric.Active, args: asks(vent(1), flash(), burnIn()), make: running,
-			begun: map[string]int{"flash": 1, "burn_in": 1}, want: []string{"off", "boots the ramdisk", "vent 1", "flashed", "off", "boots the disk"}},
-		"service, held": {verb: "service", from: ferric.Active, end: ferric.Active, args: asks(vent(1), reserved("hold", nil), vent(2)), make: running,
-			then: "unhold", hold: ferric.ServiceHold, want: []string{"vent 1", "vent 2"}},
-		"rescue": {verb: "rescue", from: ferric.Active, end: ferric.Rescue, args: password("pw"), make: running,
-			begun: map[string]int{agentapi.CmdFinalizeRescue: 1}, want: []string{"off", "boots the ramdisk", "rescued"}, least: 11},
-		"unrescue": {verb: "unrescue", from: ferric.Rescue, end: ferric.Active, make: running, want: []string{"off", "boots the disk"}, least: 7},
-		"clean, reserved steps": {verb: "clean", from: ferric.Manageable, end: ferric.Manageable,
-			args:  asks(rpc.StepArgs{Interface: "deploy", Step: "erase_devices"}, reserved("reboot", nil), reserved("wait", map[string]any{"seconds": 0})),
-			begun: map[string]int{"erase_devices": 1}, want: []string{"boots the ramdisk", "erased", "off", "boots the ramdisk", "off"}},
-		"abort of a failed service": {verb: "abort", from: ferric.ServiceFailed, end: ferric.Active, make: inTheRamdisk, want: []string{"off", "boots the disk"}, least: 7,
-			error: "By request, the service operation was aborted"},
-		"children": {verb: "service", from: ferric.Active, end: ferric.Active, args: asks(onChildren(vent(1)), onChildren(reserved("power_on", nil))),
-			make: parentOfOne, want: []string{"vent 1", "boots nothing"}},
-	}
-}
-
-func restarts(n int) func(*conductor.Config) {
-	return func(c *conductor.Config) { c.AgentRestarts = n }
-}
-
-// dies makes a machine that loses its power when an agent's command or step begins for the first time.
-func dies(what string) func(*bench) *machine {
-	return func(b *bench) *machine {
-		m := b.site.node("lab")
-		m.with(func(m *machine) { m.dying = what })
-		return m
-	}
-}
-
-// running is a machine whose deployed system runs.
-func running(b *bench) *machine { return deployed(b, "lab") }
-
-// inTheRamdisk is a machine that a failed service left in its ramdisk.
-func inTheRamdisk(b *bench) *machine {
-	m := deployed(b, "lab")
-	if err := b.store.BeginAgentSession(b.Context(), m.id); err != nil {
-		b.Fatal(err)
-	}
-	return m
-}
-
-// over reports whether nothing is under way on a node.
-func (b *bench) over(n *ferric.Node) bool {
-	_, err := b.store.Unfinished(context.Background(), n.UUID, flow.Provision)
+// over reports whether nothing is under way in a lane of a node.
+func (b *bench) over(n *ferric.Node, lane flow.Lane) bool {
+	_, err := b.store.Unfinished(context.Background(), n.UUID, lane)
 	return n.Reservation == "" && ferric.IsCode(err, ferric.CodeNotFound)
-}
-
-// parentOfOne is a node whose one child shares its machine, so that what is done to the child is seen.
-func parentOfOne(b *bench) *machine {
-	m := deployed(b, "lab")
-	child := b.site.node("lab", in(ferric.Active), func(n *ferric.Node) { n.ParentNode = m.id })
-	m.with(func(m *machine) { m.child = child })
-	return m
 }
 
 // TestKilledAtEveryWrite kills the conductor at every one of its writes to the ledger, before the write and after it. The conductor that
@@ -136,6 +60,7 @@ func TestKilledAtEveryWrite(t *testing.T) {
 func killedAt(t *testing.T, k killing, d death, n int) bool {
 	b := newBench(t)
 	defer b.site.close()
+	b.site.hw.Journal = &fake.Journal{Dir: memory(t)}
 	var m *machine
 	if k.make != nil {
 		m = k.make(b)
@@ -151,39 +76,56 @@ func killedAt(t *testing.T, k killing, d death, n int) bool {
 	if k.args == nil {
 		k.args = func(*rpc.ProvisionArgs) {}
 	}
-	err := b.try(m.id, k.verb, k.args)
+	lane := cmp.Or(k.lane, flow.Provision)
+	ask := k.ask
+	if ask == nil {
+		ask = func(b *bench, id string) error { return b.try(id, k.verb, k.args) }
+	}
+	err := ask(b, m.id)
 	b.until(m.id, "dead or done", func(n *ferric.Node) bool {
 		if k.then != "" && n.ProvisionState == k.hold && n.Reservation == "" && !first.isDead() {
 			_ = b.try(m.id, k.then) // it may be killed by this, and asked again then
 		}
-		return first.isDead() || n.ProvisionState == k.end && n.TargetProvisionState == "" && b.over(n)
+		return first.isDead() || n.ProvisionState == k.end && n.TargetProvisionState == "" && b.over(n, lane)
 	})
 	came := first.isDead()
 	p.kill()
-	if err != nil && b.node(m.id).ProvisionState == k.from {
+	if ops, e := b.store.Operations(b.Context(), m.id, 1); err != nil && len(ops) == 0 {
+		if !came || e != nil {
+			t.Errorf("killed at write %d: refused: %v, %v", n, err, e)
+		}
 		return came // the call was refused, and nothing was begun
 	}
 	if d.heir != "one" {
 		bury(b, "one")
 	}
 	next := b.boot(d.heir, k.conf)
-	node := b.until(m.id, "ended", func(n *ferric.Node) bool {
+	b.until(m.id, "ended", func(n *ferric.Node) bool {
 		if k.then != "" && n.ProvisionState == k.hold && n.Reservation == "" {
 			_ = b.try(m.id, k.then)
 		}
 		if state.Failed(n.ProvisionState) && n.Reservation == "" {
 			t.Fatalf("killed at write %d: the node is %q: %s", n.Version, n.ProvisionState, n.LastError)
 		}
-		return n.ProvisionState == k.end && b.over(n)
+		return n.ProvisionState == k.end && b.over(n, lane)
 	})
+	node := b.node(m.id) // the other may have been read before the end
 	next.stop()
+	k.proves(t, b, m, node, n)
+	return came
+}
+
+// proves compares what the machine and the node have come to with what was asked for.
+func (k killing) proves(t *testing.T, b *bench, m *machine, node *ferric.Node, n int) {
+	id := m.id
 	if m.child != nil {
 		m = m.child
 	}
 	if node.InstanceInfo["hashed_rescue_password"] != nil {
 		t.Errorf("killed at write %d: the password is still there", n)
 	}
-	if node.LastError != k.error || node.ServiceStep != nil || node.DeployStep != nil || node.CleanStep != nil {
+	excused := k.excuse != "" && strings.Contains(node.LastError, k.excuse)
+	if node.LastError != k.error && !excused || node.ServiceStep != nil || node.DeployStep != nil || node.CleanStep != nil {
 		t.Errorf("killed at write %d: error %q, deploy step %v, clean step %v", n, node.LastError, node.DeployStep, node.CleanStep)
 	}
 	for what, times := range k.begun {
@@ -191,10 +133,38 @@ func killedAt(t *testing.T, k killing, d death, n int) bool {
 			t.Errorf("killed at write %d: %s was begun %d times, want %d", n, what, got, times)
 		}
 	}
-	if diff := gocmp.Diff(k.want, m.history()); diff != "" {
-		t.Errorf("killed at write %d: history of the machine (-want +have):\n%s", n, diff)
+	if have := m.history(); !excused || len(have) > 0 {
+		if diff := gocmp.Diff(k.want, have); diff != "" {
+			t.Errorf("killed at write %d: history of the machine (-want +have):\n%s", n, diff)
+		}
 	}
-	return came
+	if k.is != nil {
+		if diff := gocmp.Diff(k.become, k.is(b, node)); diff != "" {
+			t.Errorf("killed at write %d: what it has come to (-want +have):\n%s", n, diff)
+		}
+	}
+	entries, err := b.site.hw.Journal.Read(id)
+	var done []string
+	for _, e := range entries {
+		switch e.Event {
+		case fake.Begin:
+			done = append(done, e.Step)
+		case fake.Repeat: // the machine knew better; a real one may not
+			done = append(done, e.Step+" again")
+		}
+	}
+	if diff := gocmp.Diff(k.journal, done); diff != "" || err != nil {
+		t.Errorf("killed at write %d: the machine's journal (-want +have):\n%s%v", n, diff, err)
+	}
+	ops, err := b.store.Operations(b.Context(), id, 10)
+	if err != nil || len(ops) == 0 {
+		t.Errorf("killed at write %d: %d operations, %v", n, len(ops), err)
+	}
+	for _, op := range ops {
+		if kept, err := b.store.DriverState(b.Context(), id, "arguments/"+op.ID); err != nil || kept != nil {
+			t.Errorf("killed at write %d: the arguments are kept: %q, %v", n, kept, err)
+		}
+	}
 }
 
 // bury does what time does after a conductor's death: its leases run out and it counts as down.

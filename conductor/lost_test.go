@@ -65,7 +65,7 @@ func TestPowerCut(t *testing.T) {
 				if strings.HasSuffix(string(n.ProvisionState), "failed") && n.Reservation == "" {
 					t.Fatalf("%s: %s", n.ProvisionState, n.LastError)
 				}
-				return n.ProvisionState == c.end && b.over(n)
+				return n.ProvisionState == c.end && b.over(n, flow.Provision)
 			})
 			same(t, "history of the machine", c.history, m.history())
 			if c.steps != nil {

@@ -89,7 +89,7 @@ func (c *Conductor) rescueProgram() *program {
 				if err := t.Set.Rescue().Rescue(ctx, t, hash); err != nil {
 					return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "Failed to rescue: %w", err)
 				}
-				return flow.Done(nil), t.Mutate(ctx, forgetPassword)
+				return flow.Done(nil), nil // the password is forgotten with the end: a step that is run again after a crash needs it
 			},
 			"forget_password": func(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
 				return flow.Done(nil), t.Mutate(ctx, forgetPassword)

@@ -33,7 +33,7 @@ func FirmwareSteps(f Firmware, phase Phase) []Step {
 	if !changesHardware(phase) {
 		return nil
 	}
-	return []Step{{Name: "update", Phase: phase, Repeat: flow.Safe,
+	return []Step{{Name: "update", Phase: phase, Repeat: flow.Check,
 		Args: map[string]Arg{"settings": {Required: true,
 			Description: "The updates: a list of objects with component (bios, bmc or nic:…), url, and if needed wait, the seconds to wait after it."}},
 		Run: func(ctx context.Context, t *Task) (flow.Outcome, error) {

@@ -52,7 +52,7 @@ type Hardware struct {
 
 	// States is where the machines' states are kept. nil: in memory, which is for tests.
 	States driver.States
-	// Journal is where the machines note what destroys data. nil: nowhere.
+	// Journal is where the machines note what destroys data or must not be done twice: disks, logical disks, firmware. nil: nowhere.
 	Journal *Journal
 
 	locks  [64]sync.Mutex // by node

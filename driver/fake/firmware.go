@@ -67,11 +67,7 @@ func (f Firmware) UpdateFirmware(ctx context.Context, t *driver.Task, updates []
 			return flow.Done(nil), nil
 		}
 		u := updates[at.Done]
-		if err := f.h.FirmwareDelay.sleep(ctx); err != nil {
-			return flow.Outcome{}, err
-		}
-		err := f.h.remember(ctx, t.Node.UUID, func(mem *memory) error { put(&mem.Firmware, u.Component, versionIn(u.URL)); return nil })
-		if err != nil {
+		if err := f.flash(ctx, t, at.Done, u); err != nil {
 			return flow.Outcome{}, err
 		}
 		at.Done++
@@ -80,6 +76,23 @@ func (f Firmware) UpdateFirmware(ctx context.Context, t *driver.Task, updates []
 			return flow.Outcome{}, err
 		}
 	}
+}
+
+// flash writes the firmware of one component, unless the machine says that this very command has been carried out: then the conductor died before
+// it could write that down.
+func (f Firmware) flash(ctx context.Context, t *driver.Task, part int, u driver.FirmwareUpdate) error {
+	command := order(t, "update "+u.Component, part)
+	mem, err := f.h.recall(ctx, t.Node.UUID)
+	if err != nil || mem.FlashedBy == command.command() {
+		return err
+	}
+	return f.h.carryOut(ctx, command, f.h.FirmwareDelay, func() error {
+		return f.h.remember(ctx, t.Node.UUID, func(mem *memory) error {
+			put(&mem.Firmware, u.Component, versionIn(u.URL))
+			mem.FlashedBy = command.command()
+			return nil
+		})
+	})
 }
 
 var versionPattern = regexp.MustCompile(`[0-9]+(\.[0-9]+)+`)

@@ -41,13 +41,14 @@ type Entry struct {
 	Event     string        `json:"event"`
 	Node      string        `json:"node"`
 	Operation string        `json:"operation"`
-	Seq       int           `json:"seq"`  // of the step in the operation
-	Step      string        `json:"step"` // deploy, erase_devices_metadata, …
+	Seq       int           `json:"seq"`            // of the step in the operation
+	Part      int           `json:"part,omitempty"` // of a step that gives several commands, from 0
+	Step      string        `json:"step"`           // deploy, erase_devices_metadata, …
 	Epoch     int64         `json:"epoch"`
 	Takes     time.Duration `json:"takes,omitempty"` // of Begin, in nanoseconds
 }
 
-func (e Entry) command() string { return fmt.Sprintf("%s/%d", e.Operation, e.Seq) }
+func (e Entry) command() string { return fmt.Sprintf("%s/%d/%d", e.Operation, e.Seq, e.Part) }
 
 // path returns the file of a node. Its UUID comes from the database and is one.
 func (j *Journal) path(node string) string { return filepath.Join(j.Dir, node+".jsonl") }
@@ -151,19 +152,40 @@ func (j *Journal) end(ctx context.Context, command Entry) error {
 	})
 }
 
-// destroy does what would change a machine's disks, which takes its time.
+// order is a command of the task's step; outside of operations it is nobody's.
+func order(t *driver.Task, step string, part int) Entry {
+	if t.Flow == nil {
+		return Entry{Node: t.Node.UUID, Step: step, Part: part}
+	}
+	return Entry{Node: t.Node.UUID, Operation: t.Flow.Op.ID, Seq: t.Flow.Step.Seq, Part: part, Step: step, Epoch: t.Flow.Epoch()}
+}
+
+// carryOut lets the machine do what destroys data or must not be done twice. It takes its time, and at its end has an effect, which may be had again.
+func (h *Hardware) carryOut(ctx context.Context, command Entry, delay Delay, effect func() error) error {
+	if h.Journal == nil {
+		if err := delay.sleep(ctx); err != nil {
+			return err
+		}
+		return effect()
+	}
+	until, err := h.Journal.begin(ctx, command, delay.pick())
+	if err != nil {
+		return err
+	}
+	left := time.Until(until)
+	if err := (Delay{left, left}).sleep(ctx); err != nil {
+		return err
+	}
+	if err := effect(); err != nil {
+		return err
+	}
+	return h.Journal.end(ctx, command)
+}
+
+// destroy does what would change a machine's disks.
 func (h *Hardware) destroy(ctx context.Context, t *driver.Task, step string, delay Delay) (flow.Outcome, error) {
 	if h.Journal == nil {
 		return flow.Done(nil), delay.sleep(ctx)
 	}
-	command := Entry{Node: t.Node.UUID, Operation: t.Flow.Op.ID, Seq: t.Flow.Step.Seq, Step: step, Epoch: t.Flow.Epoch()}
-	until, err := h.Journal.begin(ctx, command, delay.pick())
-	if err != nil {
-		return flow.Outcome{}, err
-	}
-	left := time.Until(until)
-	if err := (Delay{left, left}).sleep(ctx); err != nil {
-		return flow.Outcome{}, err
-	}
-	return flow.Done(nil), h.Journal.end(ctx, command)
+	return flow.Done(nil), h.carryOut(ctx, order(t, step, 0), delay, func() error { return nil })
 }

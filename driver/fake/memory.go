@@ -21,6 +21,7 @@ type memory struct {
 	Media      map[string]string `json:"media,omitempty"`      // device → URL of the image
 	BIOS       map[string]string `json:"bios,omitempty"`       // settings that differ from the factory's
 	Firmware   map[string]string `json:"firmware,omitempty"`   // versions that differ from the factory's
+	FlashedBy  string            `json:"flashed_by,omitempty"` // the command that wrote firmware last
 	Disks      []map[string]any  `json:"disks,omitempty"`      // logical
 	DisksBy    string            `json:"disks_by,omitempty"`   // the step that made them last
 	Console    bool              `json:"console,omitempty"`

@@ -36,34 +36,21 @@ func (RAID) LogicalDiskProperties() map[string]string { return driver.RAIDProper
 
 // CreateRAID implements driver.RAID.
 func (r RAID) CreateRAID(ctx context.Context, t *driver.Task, config driver.RAIDConfig, fresh bool) (flow.Outcome, error) {
-	if err := r.h.RAIDDelay.sleep(ctx); err != nil {
+	command := order(t, "create_configuration", 0)
+	mem, err := r.h.recall(ctx, t.Node.UUID)
+	if err == nil && mem.DisksBy != command.command() { // otherwise it was done, and the conductor died before it could write that down
+		err = r.h.carryOut(ctx, command, r.h.RAIDDelay, func() error {
+			return r.h.remember(ctx, t.Node.UUID, func(mem *memory) error {
+				mem.create(config, fresh)
+				mem.DisksBy = command.command()
+				return nil
+			})
+		})
+	}
+	if err != nil {
 		return flow.Outcome{}, err
 	}
-	by := t.Flow.Op.ID + "/" + strconv.Itoa(t.Flow.Step.Seq)
-	var there driver.RAIDConfig
-	err := r.h.remember(ctx, t.Node.UUID, func(mem *memory) error {
-		if mem.DisksBy != by { // otherwise it was done, and the conductor died before it could write that down
-			if fresh {
-				mem.Disks = nil
-			}
-			for _, d := range config.LogicalDisks {
-				disk := maps.Clone(d.Fields)
-				if disk["volume_name"] == nil {
-					disk["volume_name"] = "volume-" + strconv.Itoa(len(mem.Disks)+1)
-				}
-				mem.Disks = append(mem.Disks, disk)
-			}
-			mem.DisksBy = by
-		}
-		for _, disk := range mem.Disks {
-			one, err := driver.ReadRAID(map[string]any{"logical_disks": []any{disk}})
-			if err != nil {
-				return err
-			}
-			there.LogicalDisks = append(there.LogicalDisks, one.LogicalDisks...)
-		}
-		return nil
-	})
+	there, err := r.disks(ctx, t.Node.UUID)
 	if err != nil {
 		return flow.Outcome{}, err
 	}
@@ -73,12 +60,48 @@ func (r RAID) CreateRAID(ctx context.Context, t *driver.Task, config driver.RAID
 	})
 }
 
+// create adds logical disks, with fresh in place of those that are there.
+func (m *memory) create(config driver.RAIDConfig, fresh bool) {
+	if fresh {
+		m.Disks = nil
+	}
+	for _, d := range config.LogicalDisks {
+		disk := maps.Clone(d.Fields)
+		if disk["volume_name"] == nil {
+			disk["volume_name"] = "volume-" + strconv.Itoa(len(m.Disks)+1)
+		}
+		m.Disks = append(m.Disks, disk)
+	}
+}
+
+// disks returns the logical disks that there are.
+func (r RAID) disks(ctx context.Context, node string) (there driver.RAIDConfig, err error) {
+	mem, err := r.h.recall(ctx, node)
+	if err != nil {
+		return there, err
+	}
+	for _, disk := range mem.Disks {
+		one, err := driver.ReadRAID(map[string]any{"logical_disks": []any{disk}})
+		if err != nil {
+			return there, err
+		}
+		there.LogicalDisks = append(there.LogicalDisks, one.LogicalDisks...)
+	}
+	return there, nil
+}
+
 // DeleteRAID implements driver.RAID.
 func (r RAID) DeleteRAID(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	if err := r.h.RAIDDelay.sleep(ctx); err != nil {
-		return flow.Outcome{}, err
+	mem, err := r.h.recall(ctx, t.Node.UUID)
+	switch {
+	case err == nil && len(mem.Disks) == 0: // it was done, or there never were any
+		err = r.h.RAIDDelay.sleep(ctx)
+	case err == nil:
+		err = r.h.carryOut(ctx, order(t, "delete_configuration", 0), r.h.RAIDDelay, func() error {
+			return r.h.remember(ctx, t.Node.UUID, func(mem *memory) error { mem.Disks, mem.DisksBy = nil, ""; return nil })
+		})
 	}
-	if err := r.h.remember(ctx, t.Node.UUID, func(mem *memory) error { mem.Disks, mem.DisksBy = nil, ""; return nil }); err != nil {
+	if err != nil {
 		return flow.Outcome{}, err
 	}
 	return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error { n.RAIDConfig = map[string]any{}; return nil })
