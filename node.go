@@ -209,6 +209,7 @@ type Conductor struct {
 	Group         string    `json:"conductor_group"`
 	HardwareTypes []string  `json:"drivers"`
 	BootID        string    `json:"boot_id"` // new at every start of the process
+	Protocol      Protocol  `json:"protocol"`
 	StartedAt     time.Time `json:"created_at"`
 	UpdatedAt     time.Time `json:"updated_at"` // last sign of life
 	Alive         bool      `json:"alive"`      // computed when read

@@ -194,7 +194,7 @@ func New(c Config, d Deps) (*Conductor, error) {
 		Ledger: d.Store, Owner: c.Host, Programs: co.programs(), Owns: co.owns, Workers: c.Workers, Reserved: c.ReservedWorkers,
 		LeaseTTL: c.LeaseTTL, LockWait: c.LockWait, Drain: c.Drain, Log: d.Log, Orphaned: co.orphaned, Renewed: d.Metrics.LeasesRenewed,
 		TookOver: func(op *flow.Operation) { d.Metrics.TookOver(op.Kind) }, Released: d.Cluster.Released,
-		Now: d.Store.Now, Serving: d.CallsArrive,
+		Now: d.Store.Now, Serving: d.CallsArrive, Spoken: co.spoken,
 		Observe: func(op *flow.Operation, s *flow.Step) {
 			d.Metrics.StepEnded(op.Kind, s.Interface+"."+s.Name, string(s.Status), s.EndedAt.Sub(s.StartedAt))
 		},
@@ -295,7 +295,8 @@ func (c *Conductor) prune(ctx context.Context) error {
 }
 
 func (c *Conductor) announce(ctx context.Context) error {
-	return c.Store.Announce(ctx, ferric.Conductor{Host: c.Host, Group: c.Group, HardwareTypes: c.Drivers.TypeNames(), BootID: c.BootID})
+	return c.Store.Announce(ctx, ferric.Conductor{Host: c.Host, Group: c.Group, HardwareTypes: c.Drivers.TypeNames(), BootID: c.BootID,
+		Protocol: rpc.Protocol()})
 }
 
 func (c *Conductor) beat(ctx context.Context) error {
@@ -383,7 +384,14 @@ func (c *Conductor) owns(d flow.Due) bool {
 		}
 		d.Driver = n.Driver
 	}
-	return c.ownsNode(d.NodeUUID, d.ConductorGroup, d.Driver)
+	if d.Needs > rpc.Newest { // whatever the ring may say
+		return false
+	}
+	c.mu.Lock()
+	r := c.members.Speaking(d.Needs)
+	c.mu.Unlock()
+	host, err := r.Owner(d.NodeUUID, d.ConductorGroup, d.Driver)
+	return err == nil && host == c.Host
 }
 
 func (c *Conductor) ownsNode(uuid, group, driver string) bool {
@@ -392,4 +400,11 @@ func (c *Conductor) ownsNode(uuid, group, driver string) bool {
 	c.mu.Unlock()
 	host, err := r.Owner(uuid, group, driver)
 	return err == nil && host == c.Host
+}
+
+// spoken is the newest version of the protocol that all conductors speak which are alive, this one included.
+func (c *Conductor) spoken() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return min(c.members.Spoken(), rpc.Newest)
 }

@@ -78,7 +78,7 @@ func (c *Conductor) provision(ctx context.Context, a rpc.ProvisionArgs) error {
 			return nil, nil, err
 		}
 		made := c.operation(ctx, op.Kind, op.Lane, a.Caller, op.Params)
-		made.Steps = op.Steps
+		made.Steps, made.Needs = op.Steps, op.Needs
 		return made, mutate, nil
 	})
 	return err

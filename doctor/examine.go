@@ -14,6 +14,8 @@ import (
 // Store is what the doctor reads.
 type Store interface {
 	Conductors(ctx context.Context, aliveWithin time.Duration) ([]ferric.Conductor, error)
+	// Processes lists those that are alive, if several may be.
+	Processes(ctx context.Context, aliveWithin time.Duration) ([]ferric.Process, error)
 	// EachNodeBrief calls fn for each node, without its documents.
 	EachNodeBrief(ctx context.Context, f ferric.NodeFilter, fn func(*ferric.Node) error) error
 	// UnfinishedOperations returns all, with the step under way only: Steps[0], Cursor is not an index into it.
@@ -32,6 +34,7 @@ type Options struct {
 	Owner func(*ferric.Node) string
 	Now   func() time.Time
 
+	ProcessAlive   time.Duration // the same for processes of any role
 	ConductorAlive time.Duration // a conductor that was silent for longer is dead
 	AgentSilent    time.Duration // an agent that was silent for longer is not well
 	Grace          time.Duration // what is overdue by less is passed over
@@ -51,6 +54,7 @@ const (
 
 func (o Options) filled() Options {
 	o.ConductorAlive = cmp.Or(o.ConductorAlive, defaultAlive)
+	o.ProcessAlive = cmp.Or(o.ProcessAlive, o.ConductorAlive)
 	o.AgentSilent = cmp.Or(o.AgentSilent, defaultSilent)
 	o.Grace = cmp.Or(o.Grace, defaultGrace)
 	o.SecondLook = cmp.Or(o.SecondLook, defaultSecondLook)

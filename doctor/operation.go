@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"ferric"
@@ -44,7 +45,7 @@ func (r *round) operation(n *ferric.Node, op *flow.Operation, owner string, live
 	case !live && r.overdue(op) > r.Grace:
 		f := begin("overdue", ferric.FindingError, r.dueAt(op))
 		f.What = fmt.Sprintf("%s should have been carried on %s ago", where, r.overdue(op).Round(time.Second))
-		f.Why, f.Do = r.whyOverdue(owner)
+		f.Why, f.Do = r.whyOverdue(op, owner)
 		r.add(f)
 	}
 	if op.Abort != "" && r.now.Sub(op.UpdatedAt) > r.Grace && op.Status != flow.Failing {
@@ -68,8 +69,12 @@ func (r *round) dueAt(op *flow.Operation) time.Time {
 
 func (r *round) overdue(op *flow.Operation) time.Duration { return r.now.Sub(r.dueAt(op)) }
 
-func (r *round) whyOverdue(owner string) (why, do string) {
+func (r *round) whyOverdue(op *flow.Operation, owner string) (why, do string) {
+	able := func(c ferric.Conductor) bool { return c.Alive && c.Protocol.Newest >= op.Needs }
 	switch {
+	case op.Needs > 1 && !slices.ContainsFunc(r.conductors, able):
+		return fmt.Sprintf("it was begun by a newer version of Ferric: it needs a conductor that speaks protocol %d, and none is alive", op.Needs),
+			"start the newer version again: docs/upgrade.md, \"To go back\""
 	case owner == "":
 		return "no conductor serves the node", "see the finding no-conductor; it is carried on when one does"
 	case !r.alive[owner]:

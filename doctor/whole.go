@@ -3,6 +3,8 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"ferric"
@@ -17,6 +19,11 @@ func (r *round) wholes(ctx context.Context, s Store) error {
 		r.add(ferric.Finding{Code: "no-conductors", Severity: ferric.FindingError, What: "there are no conductors",
 			Why: "none has ever announced itself, or the database was restored", Do: "start ferric serve with the role conductor"})
 	}
+	processes, err := s.Processes(ctx, r.ProcessAlive)
+	if err != nil {
+		return err
+	}
+	r.versions(processes)
 	for kind, hosts := range r.load {
 		r.balance(kind, hosts)
 	}
@@ -28,6 +35,25 @@ func (r *round) wholes(ctx context.Context, s Store) error {
 		r.allocation(a)
 	}
 	return nil
+}
+
+// versions looks whether all processes are of one version.
+func (r *round) versions(all []ferric.Process) {
+	hosts := map[string][]string{}
+	for _, p := range all {
+		what := fmt.Sprintf("%s (%s, schema %d)", p.Version, p.Protocol, p.Schema)
+		hosts[what] = append(hosts[what], p.Host)
+	}
+	if len(hosts) < 2 {
+		return
+	}
+	var list []string
+	for what, on := range hosts {
+		list = append(list, fmt.Sprintf("%s on %s", what, strings.Join(on, ", ")))
+	}
+	slices.Sort(list)
+	r.add(ferric.Finding{Code: "versions-differ", Severity: ferric.FindingNotice, What: "several versions of Ferric run: " + strings.Join(list, "; "),
+		Why: "an upgrade is under way, or was not ended; what the newest version adds is not used yet", Do: "replace the older ones: docs/upgrade.md"})
 }
 
 func (r *round) conductor(c ferric.Conductor) {

@@ -35,6 +35,7 @@ type Due struct {
 	ConductorGroup string
 	Driver         string // the node's hardware type
 	Lane           Lane
+	Needs          int // see Operation.Needs
 	WakeAt         time.Time
 }
 

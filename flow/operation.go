@@ -43,6 +43,9 @@ type Operation struct {
 	Status   Status          `json:"status"`
 	Error    string          `json:"error,omitempty"` // why it failed: the first failure's text
 	Cursor   int             `json:"cursor"`          // index into Steps of the step under way
+	// Needs is the version of the cluster's protocol (package rpc) that a conductor must speak to carry it on. The runner sets it to the one that all
+	// conductors spoke when its steps were planned; a plan that has something newer in it all the same says so here.
+	Needs int `json:"needs,omitempty"`
 
 	RequestID string `json:"request_id,omitempty"` // of the API request that started it
 	User      string `json:"user,omitempty"`

@@ -17,7 +17,9 @@ type Config struct {
 	Ledger   Ledger
 	Owner    string // this conductor's host name
 	Programs map[string]Program
-	// Owns says whether this conductor is the one to carry an operation on.
+	// Spoken is the version of the protocol that all conductors speak now, this one included: what is planned is for it. nil: 1.
+	Spoken func() int
+	// Owns says whether this conductor is the one to carry an operation on. One that it does not understand is not its.
 	Owns     func(Due) bool
 	Workers  int           // steps that run at the same time; 100
 	Reserved int           // of these, only for operations that people begin now; 5 % of Workers
@@ -306,7 +308,7 @@ func (r *Runner) Begin(ctx context.Context, nodeUUID string, plan func(ctx conte
 	op, mutate, err := plan(held)
 	if err == nil {
 		now := r.now()
-		op.NodeUUID, op.Status, op.Conductor = nodeUUID, Running, r.Owner
+		op.NodeUUID, op.Status, op.Conductor, op.Needs = nodeUUID, Running, r.Owner, max(op.Needs, r.spoken())
 		op.CreatedAt, op.UpdatedAt = now, now
 		for i := range op.Steps {
 			op.Steps[i].Seq, op.Steps[i].Status = i, Pending
@@ -323,6 +325,14 @@ func (r *Runner) Begin(ctx context.Context, nodeUUID string, plan func(ctx conte
 	}
 	r.spawn(lease, op.ID)
 	return op, nil
+}
+
+// spoken is the version of the protocol that all conductors speak.
+func (r *Runner) spoken() int {
+	if r.Spoken == nil {
+		return 1
+	}
+	return r.Spoken()
 }
 
 // awaitWorker reserves a worker, waiting a little for one: many requests at once are worked on one after the other.

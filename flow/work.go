@@ -169,6 +169,7 @@ func (r *Runner) done(ctx context.Context, lease Lease, program Program, op *Ope
 	at := op.Cursor
 	if len(out.append) > 0 {
 		op.insert(at+1, out.append)
+		op.Needs = max(op.Needs, r.spoken())
 		s = &op.Steps[at]
 	}
 	op.Cursor++
@@ -216,6 +217,7 @@ func (r *Runner) giveUp(ctx context.Context, lease Lease, op *Operation, s *Step
 		s.Interface, s.Name, op.Kind, s.EndedAt.Sub(s.StartedAt).Round(time.Millisecond), out.why))
 	at := op.Cursor
 	op.insert(at+1, out.append)
+	op.Needs = max(op.Needs, r.spoken())
 	op.Cursor++
 	op.clearWait()
 	op.UpdatedAt = r.now()

@@ -38,7 +38,11 @@ func Check(ctx context.Context, cfg Config, log *slog.Logger) (c *Copy, problems
 		return nil, nil, s.coded(ctx, "read the database", err)
 	}
 	if want := newestSchema(); c.Schema > want {
-		return c, []string{tooNew(c.Schema, want).Error()}, nil
+		if err := s.bearsNewer(ctx, c.Schema, want); ferric.IsCode(err, ferric.CodeInvalid) {
+			return c, []string{err.Error()}, nil
+		} else if err != nil {
+			return nil, nil, err
+		}
 	} else if c.Schema < want {
 		return c, []string{fmt.Sprintf("the schema has version %d, and this program needs %d: run `ferric db migrate`, or start the service", c.Schema, want)}, nil
 	}

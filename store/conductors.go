@@ -21,6 +21,8 @@ var conductorTable = table[conductorRow]{
 		text("conductor_group", func(c *conductorRow) *string { return &c.Group }),
 		document("drivers", func(c *conductorRow) *[]string { return &c.HardwareTypes }),
 		text("boot_id", func(c *conductorRow) *string { return &c.BootID }),
+		number("protocol_oldest", func(c *conductorRow) *int { return &c.Protocol.Oldest }),
+		number("protocol_newest", func(c *conductorRow) *int { return &c.Protocol.Newest }),
 		moment("created_at", func(c *conductorRow) *time.Time { return &c.StartedAt }),
 		moment("updated_at", func(c *conductorRow) *time.Time { return &c.UpdatedAt }),
 		boolean("retired", func(c *conductorRow) *bool { return &c.retired }),

@@ -15,7 +15,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate brings the schema up to date and returns its version. It needs no key file. The codes are Open's.
+// Migrate brings the schema up to date and returns its version. It needs no key file. The codes are Open's; CodeConflict: a process runs that
+// could not go on afterwards.
 func Migrate(ctx context.Context, cfg Config, log *slog.Logger) (version int64, err error) {
 	s, err := connect(ctx, cfg, log)
 	if err != nil {
@@ -67,13 +68,17 @@ func (s *Store) schemaVersions(ctx context.Context) (have, want int64, err error
 	return have, want, s.coded(ctx, "read the schema's version", err)
 }
 
+// migrate brings the schema up to date, unless a process that is alive would be broken by that. A schema that is newer is left as it is.
 func (s *Store) migrate(ctx context.Context) error {
 	have, want, err := s.schemaVersions(ctx)
 	if err != nil || have == want {
 		return err
 	}
 	if have > want {
-		return tooNew(have, want)
+		return s.bearsNewer(ctx, have, want)
+	}
+	if err := s.breaksNobody(ctx, have); err != nil {
+		return err
 	}
 	p, err := s.migrator()
 	if err != nil {
@@ -95,7 +100,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	case err != nil:
 		return err
 	case have > want:
-		return tooNew(have, want)
+		return s.bearsNewer(ctx, have, want)
 	case have < want:
 		return ferric.Errorf(ferric.CodeInvalid,
 			"the database's schema has version %d, and this program needs %d: run `ferric db migrate`", have, want)

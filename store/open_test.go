@@ -73,6 +73,7 @@ func TestMigrations(t *testing.T) {
 			cfg := fresh(t, engine)
 			cfg.Migrate = false
 			have, want, err := store.SchemaVersion(ctx, cfg, quiet())
+			equal(t, "the newest one", store.NewestSchema(), want)
 			must(t, err)
 			if have != 0 || want < 1 {
 				t.Fatalf("have %d, want %d", have, want)
@@ -89,10 +90,30 @@ func TestMigrations(t *testing.T) {
 			}
 			e := &env{Store: reopen(t, cfg), cfg: cfg, clock: newClock()}
 			e.node(t)
-			// A newer program was here.
+			// A newer program was here, and has only added to the schema.
 			if _, err := e.peek(t).Exec("INSERT INTO schema_version (version_id, is_applied) VALUES (999, TRUE)"); err != nil {
 				t.Fatal(err)
 			}
+			must(t, e.Close())
+			for _, migrate := range []bool{false, true} {
+				cfg.Migrate = migrate
+				s := reopen(t, cfg)
+				list, err := s.Nodes(ctx, ferric.NodeFilter{}, ferric.Page{})
+				must(t, err)
+				equal(t, "nodes", len(list), 1)
+				must(t, s.Close())
+			}
+			version, err := store.Migrate(ctx, cfg, quiet())
+			must(t, err)
+			equal(t, "version", version, 999)
+			// Now what this program uses has been taken away.
+			e = &env{Store: reopen(t, cfg), cfg: cfg, clock: newClock()}
+			own := ferric.Process{Host: "a", Roles: "api", Program: ferric.Program{Schema: want}}
+			must(t, e.AnnounceProcess(ctx, own))
+			if _, err := e.peek(t).Exec("UPDATE counters SET value = $1 WHERE name = 'schema_oldest'", want+1); err != nil {
+				t.Fatal(err)
+			}
+			wantCode(t, e.AnnounceProcess(ctx, own), ferric.CodeInvalid, "start the newer program in its place")
 			must(t, e.Close())
 			for _, migrate := range []bool{false, true} {
 				cfg.Migrate = migrate

@@ -30,6 +30,7 @@ var operationTable = table[operationRow]{
 		text("lane", func(o *operationRow) *flow.Lane { return &o.Lane }),
 		text("status", func(o *operationRow) *flow.Status { return &o.Status }),
 		text("error", func(o *operationRow) *string { return &o.Error }),
+		number("needs", func(o *operationRow) *int { return &o.Needs }),
 		number("step_cursor", func(o *operationRow) *int { return &o.Cursor }),
 		text("request_id", func(o *operationRow) *string { return &o.RequestID }),
 		text("user_id", func(o *operationRow) *string { return &o.User }),
@@ -148,7 +149,7 @@ func (s *Store) PruneOperations(ctx context.Context, keep int) (int, error) {
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) (list []flow.Due, err error) {
 	err = s.get(ctx, "look for due operations", func(ctx context.Context, q querier) error {
 		var w clause
-		w.sql.WriteString("SELECT o.id, o.node_uuid, n.conductor_group, n.driver, o.lane, o.due_at FROM operations o " +
+		w.sql.WriteString("SELECT o.id, o.node_uuid, n.conductor_group, n.driver, o.lane, o.needs, o.due_at FROM operations o " +
 			"JOIN nodes n ON n.uuid = o.node_uuid WHERE o.ended_at = 0 AND o.due_at <= " + w.arg(micros(now)) +
 			" AND (n.reservation = '' OR n.lease_until < " + s.at(w.arg(s.from(now, 0))) + ") ORDER BY o.due_at, o.id")
 		if limit > 0 {
@@ -163,7 +164,7 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (list []flow.
 		for rows.Next() {
 			var d flow.Due
 			var at int64
-			if err := rows.Scan(&d.OperationID, &d.NodeUUID, &d.ConductorGroup, &d.Driver, &d.Lane, &at); err != nil {
+			if err := rows.Scan(&d.OperationID, &d.NodeUUID, &d.ConductorGroup, &d.Driver, &d.Lane, &d.Needs, &at); err != nil {
 				return err
 			}
 			d.WakeAt = fromMicros(at)

@@ -25,6 +25,9 @@ type envelope struct {
 	Key      string `json:"key,omitempty"`
 	Attempt  string `json:"attempt,omitempty"`
 	Repeated bool   `json:"repeated,omitempty"`
+	// Needs is the version of the protocol that the call is in, Speaks the newest one that the caller understands.
+	Needs  int `json:"needs,omitempty"`
+	Speaks int `json:"speaks,omitempty"`
 }
 
 // outgoing is an envelope whose arguments have yet to be written as JSON.
@@ -34,6 +37,23 @@ type outgoing struct {
 	Key      string     `json:"key,omitempty"`
 	Attempt  string     `json:"attempt,omitempty"`
 	Repeated bool       `json:"repeated,omitempty"`
+	Needs    int        `json:"needs"`
+	Speaks   int        `json:"speaks"`
+}
+
+// callOf makes an envelope of a call.
+func callOf(method rpc.Method, args any) outgoing {
+	return outgoing{Method: method, Args: args, Needs: rpc.Needs(method, args), Speaks: rpc.Newest}
+}
+
+// understood returns an error if this program does not speak as the caller does. The caller goes by what conductors say that they speak, which may have
+// changed a moment ago: then another one takes the call.
+func (e envelope) understood(host string) error {
+	if max(e.Needs, 1) > rpc.Newest || max(e.Speaks, 1) < rpc.Oldest {
+		return ferric.Errorf(ferric.CodeElsewhere, "the call %s is in protocol %d, from a program that knows protocols up to %d, and conductor %s speaks %s",
+			e.Method, max(e.Needs, 1), max(e.Speaks, 1), host, rpc.Protocol())
+	}
+	return nil
 }
 
 // callSubject is where a conductor listens.
@@ -42,6 +62,9 @@ func callSubject(host string) string { return bus.Subject("conductor", host) }
 // serveCalls lets a conductor answer the calls that are sent to it.
 func serveCalls(b *bus.Bus, c *conductor.Conductor, limit int) (*bus.Service, error) {
 	return b.Serve(callSubject(c.Host), "", limit, bus.Handle(func(ctx context.Context, e envelope) (any, error) {
+		if err := e.understood(c.Host); err != nil {
+			return nil, err
+		}
 		if e.Key != "" {
 			ctx = flow.WithRequest(ctx, flow.Request{Key: e.Key, Attempt: e.Attempt, Repeated: e.Repeated})
 		}
@@ -144,7 +167,7 @@ func again(err error, repeated bool) bool {
 // deliver makes attempts until one is answered, patience is over, or ctx ends.
 func (c *calls) deliver(ctx context.Context, method rpc.Method, req any, fits func(ferric.Conductor) bool,
 	attempt func(ctx context.Context, r *ring.Ring, e outgoing) error) error {
-	e := outgoing{Method: method, Args: req}
+	e := callOf(method, req)
 	if c.keyed {
 		e.Key = uuid.NewString()
 	}
@@ -156,7 +179,12 @@ func (c *calls) deliver(ctx context.Context, method rpc.Method, req any, fits fu
 			if c.keyed {
 				e.Attempt = uuid.NewString()
 			}
-			err = attempt(ctx, r, e)
+			if able := r.Meeting(rpc.Protocol()).Speaking(e.Needs); len(able.Hosts()) > 0 || len(r.Hosts()) == 0 {
+				err = attempt(ctx, able, e)
+			} else {
+				err = noOwner{ferric.Errorf(ferric.CodeUnavailable, "No conductor that is alive speaks protocol %d, which the call %s is in: "+
+					"an upgrade has begun and is not done (docs/upgrade.md).", e.Needs, method)}
+			}
 			var none noOwner
 			switch {
 			case errors.As(err, &none):

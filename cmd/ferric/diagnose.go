@@ -16,6 +16,7 @@ import (
 	"ferric/obs"
 	"ferric/rpc"
 	"ferric/state"
+	"ferric/store"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +43,7 @@ func (s *service) diagnose(c *calls) func(ctx context.Context, nodes []string, h
 		asked := make(chan []rpc.Examined, 1)
 		go func() { asked <- c.examine(ctx, hosts, rpc.ExamineArgs{Nodes: nodes, Hardware: hardware}) }()
 		d, err := doctor.Examine(ctx, s.store, doctor.Options{Nodes: nodes, Owner: ownerIn(members),
-			ConductorAlive: s.cfg.Conductor.HeartbeatTimeout, AgentSilent: s.cfg.Agent.HeartbeatTimeout})
+			ConductorAlive: s.cfg.Conductor.HeartbeatTimeout, AgentSilent: s.cfg.Agent.HeartbeatTimeout, ProcessAlive: store.ProcessAlive})
 		answers := <-asked // it ends with ctx
 		if err != nil {
 			return nil, err
@@ -97,7 +98,7 @@ func (c *calls) examine(ctx context.Context, hosts []string, args rpc.ExamineArg
 	for i, host := range hosts {
 		all.Go(func() {
 			e := rpc.Examined{Host: host, Examination: &rpc.Examination{}, Asked: time.Now()}
-			if e.Err = c.send(ctx, host, outgoing{Method: rpc.Examine, Args: args}, e.Examination); e.Err != nil {
+			if e.Err = c.send(ctx, host, callOf(rpc.Examine, args), e.Examination); e.Err != nil {
 				e.Examination = nil
 			}
 			e.Answered = time.Now()

@@ -228,7 +228,7 @@ func (d *doctorCall) fromDatabase(ctx context.Context, cfg *config.Config, stder
 			}
 			uuids = append(uuids, n.UUID)
 		}
-		seen, err := doctor.Examine(ctx, s, doctor.Options{Nodes: uuids, ConductorAlive: cfg.Conductor.HeartbeatTimeout, AgentSilent: cfg.Agent.HeartbeatTimeout,
+		seen, err := doctor.Examine(ctx, s, doctor.Options{Nodes: uuids, ConductorAlive: cfg.Conductor.HeartbeatTimeout, AgentSilent: cfg.Agent.HeartbeatTimeout, ProcessAlive: store.ProcessAlive,
 			Owner: ownerIn(ring.New(all))})
 		if err != nil {
 			return nil, err

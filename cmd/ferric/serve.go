@@ -143,6 +143,9 @@ func (s *service) setUp(ctx context.Context) (err error) {
 	if _, err := s.health.Add("database", healthTimeout, s.store.Ping); err != nil {
 		return err
 	}
+	if err := s.joinProcesses(ctx); err != nil {
+		return err
+	}
 	if s.bus, err = bus.Open(ctx, busConfig(cfg), log); err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ func version() string {
 }
 
 func versionCommand(_ context.Context, _ []string, stdout, _ io.Writer) int {
-	fmt.Fprintln(stdout, "ferric", version())
+	p := program()
+	fmt.Fprintf(stdout, "ferric %s, %s, schema %d\n", p.Version, p.Protocol, p.Schema)
 	return 0
 }

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"ferric"
@@ -29,6 +30,35 @@ func New(all []ferric.Conductor) *Ring {
 		}
 	}
 	return r
+}
+
+// Speaking returns the ring of those members that speak a version of the protocol (see package rpc).
+func (r *Ring) Speaking(version int) *Ring {
+	if r.Spoken() >= version {
+		return r
+	}
+	return &Ring{slices.DeleteFunc(slices.Clone(r.members), func(c ferric.Conductor) bool { return c.Protocol.Newest < version })}
+}
+
+// Meeting returns the ring of those members that have a version of the protocol in common with a program.
+func (r *Ring) Meeting(p ferric.Protocol) *Ring {
+	meets := func(c ferric.Conductor) bool { return c.Protocol.Meets(p) }
+	if !slices.ContainsFunc(r.members, func(c ferric.Conductor) bool { return !meets(c) }) {
+		return r
+	}
+	return &Ring{slices.DeleteFunc(slices.Clone(r.members), func(c ferric.Conductor) bool { return !meets(c) })}
+}
+
+// Spoken is the newest version of the protocol that all members speak, 1 if there are none.
+func (r *Ring) Spoken() int {
+	if len(r.members) == 0 {
+		return 1
+	}
+	newest := math.MaxInt
+	for _, c := range r.members {
+		newest = min(newest, max(c.Protocol.Newest, 1))
+	}
+	return newest
 }
 
 // Owner returns the host name of the conductor for a node: of its conductor group, with its hardware type enabled. driver may be ""

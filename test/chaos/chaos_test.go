@@ -46,6 +46,7 @@ func TestChaos(t *testing.T) {
 			Faults: []string{"cut-db", "cut-bus", "cut-all", "pause"}})
 	})
 	t.Run("BMC network", func(t *testing.T) { cutOffFromBMCs(t, c) })
+	t.Run("upgrade", func(t *testing.T) { upgrade(t, c) })
 	for _, p := range c.Processes() {
 		for _, death := range p.Deaths() {
 			t.Errorf("%s %s", p.Name, death)

@@ -33,6 +33,7 @@ type Process struct {
 	log     *os.File
 
 	mu      sync.Mutex
+	program string // in place of the command's, if another version runs here
 	wanted  bool
 	cmd     *exec.Cmd     // the one that runs
 	ended   chan struct{} // closed when cmd has ended
@@ -57,6 +58,9 @@ func (p *Process) Start() error {
 // start needs the lock.
 func (p *Process) start() error {
 	cmd := p.command()
+	if p.program != "" {
+		cmd.Path = p.program
+	}
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -125,6 +129,15 @@ func (p *Process) end(sig syscall.Signal) {
 			time.Sleep(time.Millisecond)
 		}
 	}
+}
+
+// Replace ends the process with SIGTERM and starts another program in its place; "" is the one that it had first.
+func (p *Process) Replace(program string) error {
+	p.Stop()
+	p.mu.Lock()
+	p.program = program
+	p.mu.Unlock()
+	return p.Start()
 }
 
 // Pause stops the process with SIGSTOP: it stays, and does nothing.
