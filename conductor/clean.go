@@ -57,7 +57,7 @@ func (c *Conductor) planClean(ctx context.Context, t *driver.Task, a rpc.Provisi
 			kinds = append(kinds, ferric.KindBoot)
 		}
 		for _, kind := range kinds {
-			if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
+			if err := fits(ctx, t, kind, driver.ForCleaning); err != nil {
 				return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, n.UUID, err)
 			}
 		}

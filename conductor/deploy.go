@@ -59,7 +59,11 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 		return nil, nil, err
 	}
 	if len(a.ConfigDrive) > 0 && string(a.ConfigDrive) != "null" {
-		drive, err := c.ConfigDrives.Build(ctx, n, a.ConfigDrive)
+		raw, err := withNetworkData(ctx, t, a.ConfigDrive)
+		if err != nil {
+			return nil, nil, err
+		}
+		drive, err := c.ConfigDrives.Build(ctx, n, raw)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -75,6 +75,9 @@ func (c *Conductor) examine(ctx context.Context, a rpc.ExamineArgs) (*rpc.Examin
 			e.skip()
 		}
 	})
+	if err == nil {
+		err = e.strays(asking, a.Nodes)
+	}
 	close(work)
 	workers.Wait()
 	if err != nil {
@@ -90,6 +93,12 @@ func (e *examination) skip() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.skipped++
+}
+
+func (e *examination) unseen(what string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.found.Unseen = append(e.found.Unseen, what)
 }
 
 // eachOwned calls do for the nodes that this conductor serves.

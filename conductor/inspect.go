@@ -23,7 +23,7 @@ func (c *Conductor) planInspect(ctx context.Context, t *driver.Task) (*flow.Oper
 		kinds = append(kinds, ferric.KindNetwork, ferric.KindBoot)
 	}
 	for _, kind := range kinds {
-		if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
+		if err := fits(ctx, t, kind, driver.ForInspection); err != nil {
 			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, t.Node.UUID, err)
 		}
 	}

@@ -79,16 +79,24 @@ func (p *program) Func(op *flow.Operation, s *flow.Step) (flow.Func, error) {
 				p.c.readBack(ctx, t, ferric.InterfaceKind(s.Interface))
 			}
 			if err != nil {
-				return p.afterLoss(t, err)
+				return p.afterError(t, err)
 			}
 			return out, nil
 		}
 		out, err := code(ctx, t)
 		if err != nil {
-			return p.afterLoss(t, err)
+			return p.afterError(t, err)
 		}
 		return out, nil
 	}, nil
+}
+
+// afterError decides what becomes of a step whose code returned an error: it waits for another service, is begun anew since its agent is gone, or fails.
+func (p *program) afterError(t *driver.Task, err error) (flow.Outcome, error) {
+	if out, waits, failed := t.Wait(err); waits {
+		return out, failed
+	}
+	return p.afterLoss(t, err)
 }
 
 // driverStep finds the code of a step among the interfaces of the node.

@@ -40,7 +40,7 @@ func (c *Conductor) planRescue(ctx context.Context, t *driver.Task, a rpc.Provis
 		kinds = append(kinds, ferric.KindBoot)
 	}
 	for _, kind := range kinds {
-		if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
+		if err := fits(ctx, t, kind, driver.ForRescue); err != nil {
 			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to rescue instance %s for node %s: Validation failed: %w", cmp.Or(n.InstanceID, "None"), n.UUID, err)
 		}
 	}
@@ -177,7 +177,7 @@ func (c *Conductor) planUnrescue(ctx context.Context, t *driver.Task) (*flow.Ope
 		return nil, nil, inMaintenance(n.UUID, "unrescuing")
 	}
 	for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindRescue, ferric.KindNetwork} {
-		if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
+		if err := fits(ctx, t, kind, driver.ForRescue); err != nil {
 			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to unrescue instance %s for node %s: Validation failed: %w", cmp.Or(n.InstanceID, "None"), n.UUID, err)
 		}
 	}

@@ -28,7 +28,7 @@ func (c *Conductor) planService(ctx context.Context, t *driver.Task, a rpc.Provi
 		return nil, nil, ferric.Errorf(ferric.CodeInvalid, `"service_steps" is required when setting target provision state to service: name at least one step`)
 	}
 	for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindNetwork} {
-		if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
+		if err := fits(ctx, t, kind, driver.ForServicing); err != nil {
 			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Validation of node %s for servicing failed: %w", n.UUID, err)
 		}
 	}

@@ -15,14 +15,18 @@ import (
 	"ferric/driver/fake"
 	"ferric/driver/noop"
 	"ferric/flow"
+	"ferric/network"
+	"ferric/network/networktest"
 
 	"github.com/google/uuid"
 )
 
 // site is a data centre: machines with BMCs, and what serves them. It outlives conductors.
 type site struct {
-	b  *bench
-	hw fake.Hardware
+	b       *bench
+	hw      fake.Hardware
+	neutron *networktest.Neutron
+	bind    network.Settings // of the network interfaces flat and neutron
 
 	mu       sync.Mutex
 	machines map[string]*machine
@@ -30,7 +34,7 @@ type site struct {
 }
 
 func newSite(b *bench) *site {
-	s := &site{b: b, hw: fake.Hardware{States: b.store}, machines: map[string]*machine{}, images: map[string]bool{}}
+	s := &site{b: b, hw: fake.Hardware{States: b.store}, neutron: newNeutron(), bind: networkSettings(), machines: map[string]*machine{}, images: map[string]bool{}}
 	b.Cleanup(s.close)
 	return s
 }
@@ -94,9 +98,10 @@ func (s *site) registry() *driver.Registry {
 	r := &driver.Registry{Implementations: map[ferric.InterfaceKind]map[string]driver.Interface{
 		ferric.KindBIOS: absent(ferric.KindBIOS), ferric.KindConsole: absent(ferric.KindConsole), ferric.KindFirmware: absent(ferric.KindFirmware),
 		ferric.KindRAID: absent(ferric.KindRAID), ferric.KindRescue: {"agent": agentdriver.Rescue{}, "no-rescue": noop.Absent{Kind: ferric.KindRescue}},
-		ferric.KindVendor:     absent(ferric.KindVendor),
-		ferric.KindStorage:    {"noop": noop.Storage{}},
-		ferric.KindNetwork:    {"noop": noop.Network{}},
+		ferric.KindVendor:  absent(ferric.KindVendor),
+		ferric.KindStorage: {"noop": noop.Storage{}},
+		ferric.KindNetwork: {"noop": noop.Network{}, "flat": &network.Interface{Kind: network.Flat, Client: s.neutron, Settings: s.bind},
+			"neutron": &network.Interface{Kind: network.Neutron, Client: s.neutron, Settings: s.bind}},
 		ferric.KindPower:      {"lab": labPower{s}},
 		ferric.KindManagement: {"lab": labManagement{s}, "noop": noop.Management{}},
 		ferric.KindBoot:       {"lab": labBoot{s: s}},
@@ -114,7 +119,7 @@ func (s *site) registry() *driver.Registry {
 	r.Implementations[ferric.KindVendor]["fake"] = labVendor{s: s, Vendor: r.Implementations[ferric.KindVendor]["fake"].(driver.Vendor)}
 	supports := map[ferric.InterfaceKind][]string{
 		ferric.KindBIOS: {"no-bios", "fake"}, ferric.KindConsole: {"no-console", "fake", "lab"}, ferric.KindFirmware: {"no-firmware", "fake"}, ferric.KindRAID: {"no-raid", "fake"},
-		ferric.KindRescue: {"agent", "fake", "no-rescue"}, ferric.KindVendor: {"no-vendor", "fake"}, ferric.KindStorage: {"noop", "fake"}, ferric.KindNetwork: {"noop"},
+		ferric.KindRescue: {"agent", "fake", "no-rescue"}, ferric.KindVendor: {"no-vendor", "fake"}, ferric.KindStorage: {"noop", "fake"}, ferric.KindNetwork: {"noop", "flat", "neutron"},
 	}
 	with := func(name string) map[ferric.InterfaceKind][]string {
 		all := maps.Clone(supports)

@@ -52,6 +52,15 @@ func (c *Conductor) tearDown(ctx context.Context, t *driver.Task) (flow.Outcome,
 			return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "disconnect the %s network: %w", purpose, err)
 		}
 	}
+	vifs, err := t.Set.Network().VIFs(ctx, t.Machine)
+	if err != nil {
+		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "list the VIFs: %w", err)
+	}
+	for _, v := range vifs {
+		if err := t.Set.Network().DetachVIF(ctx, t, v.ID); err != nil {
+			return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "detach the VIF %s: %w", v.ID, err)
+		}
+	}
 	if err := t.Set.Storage().Detach(ctx, t); err != nil {
 		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "detach the volumes: %w", err)
 	}

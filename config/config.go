@@ -18,6 +18,8 @@ type Config struct {
 	Console           Console           `toml:"console" help:"Serial consoles of machines of the hardware type ipmi, as TCP ports on the conductor."`
 	Fake              Fake              `toml:"fake" help:"The hardware type fake-hardware: how long its operations pretend to take. A range is drawn from for each operation."`
 	Boot              Boot              `toml:"boot" help:"Services for machines that boot. All of them are off until an interface is named."`
+	DHCP              DHCP              `toml:"dhcp" help:"Which DHCP server machines boot with."`
+	Neutron           Neutron           `toml:"neutron" help:"Networks of OpenStack's Neutron, for nodes with network_interface flat or neutron. Credentials are those of [openstack]."`
 	Image             Image             `toml:"image" help:"User images: where from, and the cache."`
 	Agent             Agent             `toml:"agent" help:"The agent in the deploy ramdisk."`
 	Inspection        Inspection        `toml:"inspection" help:"What inspection does with a machine's inventory."`

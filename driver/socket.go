@@ -60,8 +60,9 @@ func AttachedVIFs(m *Machine) []VIF {
 
 // FreeSockets returns what a VIF can be plugged into, the best first: port groups, ports that machines boot from, other ports. The VIF's
 // port_uuid or portgroup_uuid asks for a certain one. A port group is free while neither it nor one of its ports has a VIF, and stands for its
-// ports; those of a group with a VIF on one of the ports are offered one by one. CodeConflict if the VIF is plugged in already.
-func FreeSockets(m *Machine, vif VIF) ([]Socket, error) {
+// ports; those of a group with a VIF on one of the ports are offered one by one. Ports that fits refuses are left out; nil refuses none. CodeConflict if the
+// VIF is plugged in already.
+func FreeSockets(m *Machine, vif VIF, fits func(*ferric.Port) bool) ([]Socket, error) {
 	wantPort, _ := vif.Extra["port_uuid"].(string)
 	wantGroup, _ := vif.Extra["portgroup_uuid"].(string)
 	if wantPort != "" {
@@ -84,9 +85,10 @@ func FreeSockets(m *Machine, vif VIF) ([]Socket, error) {
 	broken := map[string]bool{}         // port groups with a VIF on one of the ports
 	for _, p := range m.Ports {
 		switch {
-		case wantPort != "" && !strings.EqualFold(p.UUID, wantPort) || !linkFits(p):
+		case wantPort != "" && !strings.EqualFold(p.UUID, wantPort) || !LinkFits(p):
 		case PluggedVIF(p.InternalInfo) != "":
 			broken[p.PortgroupUUID] = true
+		case fits != nil && !fits(p):
 		case p.PortgroupUUID == "" && wantGroup == "":
 			offer(p)
 		default:
@@ -117,9 +119,9 @@ func alreadyPlugged(vif string, s Socket) error {
 	return ferric.Errorf(ferric.CodeConflict, "Unable to attach VIF because VIF %s is already attached to Ironic %s %s", vif, kind, uuid)
 }
 
-// linkFits reports whether a port's local link connection is of the kind that the port is: a smart NIC's names port_id and hostname, and no
+// LinkFits reports whether a port's local link connection is of the kind that the port is: a smart NIC's names port_id and hostname, and no
 // other does. InfiniBand ports (those with a client-id) are found otherwise.
-func linkFits(p *ferric.Port) bool {
+func LinkFits(p *ferric.Port) bool {
 	if id, _ := p.Extra["client-id"].(string); id != "" {
 		return true
 	}

@@ -55,7 +55,7 @@ func TestFreeSockets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := &driver.Machine{Node: &ferric.Node{}, Ports: c.ports, Portgroups: c.groups}
-			free, err := driver.FreeSockets(m, driver.VIF{ID: "v", Extra: c.extra})
+			free, err := driver.FreeSockets(m, driver.VIF{ID: "v", Extra: c.extra}, nil)
 			if text, bad := strings.CutPrefix(c.want, "!"); bad {
 				if !ferric.IsCode(err, ferric.CodeConflict) || !strings.Contains(err.Error(), text) {
 					t.Errorf("error %v", err)

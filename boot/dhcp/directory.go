@@ -14,7 +14,9 @@ type Machine struct {
 	Fixed    netip.Addr  // address always given to it; not valid = one from the pool. It should lie outside the pool.
 	Boot     boot.Flavor // loaders of this flavor are offered; empty = an address and no boot file
 	BootFile string      // file name below TFTP, or http URL, given in place of the loader by architecture; optional
-	Script   string      // http URL given to an iPXE in place of the machine's script, of flavor ipxe only; optional
+	// Elsewhere says that another DHCP server serves the machine, and this one is to keep quiet.
+	Elsewhere bool
+	Script    string // http URL given to an iPXE in place of the machine's script, of flavor ipxe only; optional
 }
 
 // Directory knows the machines.

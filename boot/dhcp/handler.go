@@ -108,6 +108,9 @@ func (h *Handler) Handle(ctx context.Context, in Request) Result {
 	m, err := h.dir.Lookup(ctx, c.mac)
 	known := err == nil
 	switch {
+	case known && m.Elsewhere:
+		res.NodeUUID, res.Err = m.NodeUUID, ferric.Errorf(codeIgnore, "dhcp: another DHCP server serves %s", c.mac)
+		return res
 	case known:
 		res.NodeUUID = m.NodeUUID
 	case !ferric.IsCode(err, ferric.CodeNotFound):

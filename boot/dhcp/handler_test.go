@@ -27,6 +27,7 @@ const (
 	macBroken  = "52:54:00:00:00:06"
 	macFile    = "52:54:00:00:00:07"
 	macScript  = "52:54:00:00:00:08"
+	macNeutron = "52:54:00:00:00:09"
 	macUnknown = "52:54:00:00:00:99"
 	server     = "192.0.2.1"
 	broadcast  = "255.255.255.255:68"
@@ -47,13 +48,14 @@ func (m machines) Lookup(_ context.Context, mac string) (dhcp.Machine, error) {
 
 func directory() machines {
 	return machines{
-		macKnown:  {NodeUUID: "known", Hostname: "metal-one"},
-		macPXE:    {NodeUUID: "pxe", Boot: boot.FlavorPXE},
-		macIPXE:   {NodeUUID: "ipxe", Boot: boot.FlavorIPXE},
-		macFixed:  {NodeUUID: "fixed", Fixed: netip.MustParseAddr("192.0.2.5"), Hostname: "bad host\n"},
-		macOther:  {NodeUUID: "other"},
-		macFile:   {NodeUUID: "file", Boot: boot.FlavorPXE, BootFile: "special.efi"},
-		macScript: {NodeUUID: "script", Boot: boot.FlavorIPXE, BootFile: "my-ipxe.efi", Script: "http://192.0.2.9/my.ipxe"},
+		macKnown:   {NodeUUID: "known", Hostname: "metal-one"},
+		macPXE:     {NodeUUID: "pxe", Boot: boot.FlavorPXE},
+		macIPXE:    {NodeUUID: "ipxe", Boot: boot.FlavorIPXE},
+		macFixed:   {NodeUUID: "fixed", Fixed: netip.MustParseAddr("192.0.2.5"), Hostname: "bad host\n"},
+		macOther:   {NodeUUID: "other"},
+		macNeutron: {NodeUUID: "neutron", Elsewhere: true, Boot: boot.FlavorIPXE},
+		macFile:    {NodeUUID: "file", Boot: boot.FlavorPXE, BootFile: "special.efi"},
+		macScript:  {NodeUUID: "script", Boot: boot.FlavorIPXE, BootFile: "my-ipxe.efi", Script: "http://192.0.2.9/my.ipxe"},
 	}
 }
 
@@ -424,6 +426,17 @@ func TestSize(t *testing.T) {
 		}
 		if string(p.Options[67]) != "lpxelinux.0" || !p.Options.Has(dhcpv4.OptionSubnetMask) {
 			t.Errorf("%s: the boot file or netmask was left out:\n%s", name, p.Summary())
+		}
+	}
+}
+
+// TestServedElsewhere: a machine that another DHCP server serves gets no answer, not even where unknown ones do.
+func TestServedElsewhere(t *testing.T) {
+	for _, proxy := range []bool{false, true} {
+		r := newRig(t, func(o *dhcp.Options) { o.Proxy, o.Discovery = proxy, boot.FlavorIPXE })
+		res := r.h.Handle(t.Context(), dhcp.Request{Data: packet(t, macNeutron, dhcpv4.MessageTypeDiscover), Port: dhcp.ServerPort})
+		if res.Reply != nil || res.Outcome != dhcp.OutcomeIgnored || res.Err == nil {
+			t.Errorf("proxy %v: %s, %v, %v", proxy, res.Outcome, res.Reply, res.Err)
 		}
 	}
 }

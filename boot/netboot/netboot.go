@@ -38,6 +38,9 @@ type Boot struct {
 	Files     Files
 	// Append is added to the kernel command line of nodes that have no kernel_append_params.
 	Append string
+	// Site and BootMode (bios or uefi, of nodes for which nothing else says it) are what a DHCP server that is not Ferric's own is told.
+	Site     boot.Site
+	BootMode string
 }
 
 // Properties implements driver.Interface.
@@ -93,6 +96,11 @@ func (b *Boot) PrepareRamdisk(ctx context.Context, t *driver.Task, r driver.Ramd
 		Kernel: kernel, Initrd: initrd, Cmdline: b.cmdline(t.Node, r.Params)})
 	if err != nil {
 		return err
+	}
+	if n, ok := t.Set.Get(ferric.KindNetwork).(driver.DHCPProvider); ok && n.ServesDHCP(t.Machine) {
+		if err := n.SetBootOptions(ctx, t, func(mac string) []driver.DHCPOption { return b.options(t.Node, mac) }); err != nil {
+			return err
+		}
 	}
 	return t.Set.Management().SetBootDevice(ctx, t.Machine, ferric.BootPXE, false)
 }

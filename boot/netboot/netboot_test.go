@@ -2,6 +2,7 @@ package netboot_test
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -219,4 +220,88 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// dhcpServer is a network interface with a DHCP server of its own.
+type dhcpServer struct {
+	noop.Network
+	serves bool
+	given  []driver.DHCPOption
+	err    error
+}
+
+func (d *dhcpServer) ServesDHCP(*driver.Machine) bool { return d.serves }
+func (d *dhcpServer) SetBootOptions(_ context.Context, _ *driver.Task, options func(string) []driver.DHCPOption) error {
+	d.given = options("52:54:00:00:00:01")
+	return d.err
+}
+
+// TestOptionsForAnotherDHCPServer: what Neutron's DHCP servers are told, by loader, boot mode and architecture.
+func TestOptionsForAnotherDHCPServer(t *testing.T) {
+	const script = "http://192.0.2.1:8080/ipxe/52-54-00-00-00-01/boot.ipxe"
+	for name, c := range map[string]struct {
+		flavor     boot.Flavor
+		properties map[string]any
+		mode       string
+		file       string
+	}{
+		"ipxe, as configured": {boot.FlavorIPXE, nil, "", "snponly.efi"},
+		"ipxe, bios":          {boot.FlavorIPXE, map[string]any{"capabilities": "a:b,boot_mode:bios"}, "", "undionly.kpxe"},
+		"ipxe, arm":           {boot.FlavorIPXE, map[string]any{"cpu_arch": "aarch64"}, "", "snponly-arm64.efi"},
+		"ipxe, known":         {boot.FlavorIPXE, map[string]any{"capabilities": "boot_mode:bios"}, "uefi", "snponly.efi"},
+		"pxe":                 {boot.FlavorPXE, map[string]any{"capabilities": "boot_mode:uefi"}, "", "shimx64.efi"},
+		"pxe, bios":           {boot.FlavorPXE, nil, "bios", "lpxelinux.0"},
+		"pxe, arm":            {boot.FlavorPXE, map[string]any{"cpu_arch": "arm64"}, "", "shimaa64.efi"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, d := newServer(), &dhcpServer{serves: true}
+			b := &netboot.Boot{Flavor: c.flavor, Publisher: s, Files: s, BootMode: "uefi",
+				Site: boot.Site{HTTP: "http://192.0.2.1:8080", TFTP: netip.MustParseAddr("192.0.2.1")}}
+			tk := task(t, b, &firmware{}, nil)
+			tk.Node.Properties, tk.Node.BootMode = c.properties, c.mode
+			tk.Set = with(t, tk, b, d)
+			if err := b.PrepareRamdisk(t.Context(), tk, ramdisk()); err != nil {
+				t.Fatal(err)
+			}
+			want := []driver.DHCPOption{{Name: "67", Value: c.file, IPVersion: 4}}
+			if c.flavor == boot.FlavorIPXE {
+				want = []driver.DHCPOption{{Name: "tag:!ipxe,67", Value: c.file, IPVersion: 4}, {Name: "tag:ipxe,67", Value: script, IPVersion: 4}}
+			}
+			for _, name := range []string{"66", "150", "255"} {
+				want = append(want, driver.DHCPOption{Name: name, Value: "192.0.2.1", IPVersion: 4})
+			}
+			if diff := cmp.Diff(want, d.given); diff != "" {
+				t.Errorf("options (-want +have):\n%s", diff)
+			}
+		})
+	}
+	s, d, f := newServer(), &dhcpServer{}, &firmware{}
+	b := &netboot.Boot{Flavor: boot.FlavorIPXE, Publisher: s, Files: s}
+	tk := task(t, b, f, nil)
+	tk.Set = with(t, tk, b, d)
+	if err := b.PrepareRamdisk(t.Context(), tk, ramdisk()); err != nil || d.given != nil {
+		t.Errorf("options %v of a DHCP server that serves others, %v", d.given, err)
+	}
+	d.serves, d.err = true, ferric.Errorf(ferric.CodeUnavailable, "Neutron is away")
+	if err := b.PrepareRamdisk(t.Context(), tk, ramdisk()); !ferric.IsCode(err, ferric.CodeUnavailable) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// with composes the task's node with a network interface.
+func with(t *testing.T, tk *driver.Task, b *netboot.Boot, d *dhcpServer) *driver.Set {
+	t.Helper()
+	r := &driver.Registry{Implementations: map[ferric.InterfaceKind]map[string]driver.Interface{}}
+	supports := map[ferric.InterfaceKind][]string{}
+	for _, kind := range ferric.InterfaceKinds() {
+		r.Implementations[kind], supports[kind] = map[string]driver.Interface{"it": noop.Absent{Kind: kind}}, []string{"it"}
+	}
+	r.Implementations[ferric.KindBoot]["it"], r.Implementations[ferric.KindNetwork]["it"] = b, d
+	r.Implementations[ferric.KindManagement]["it"] = &firmware{}
+	r.Types = []driver.HardwareType{{Name: "test", Supports: supports}}
+	set, err := r.Compose(tk.Node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
 }

@@ -170,7 +170,7 @@ func (s *service) dhcp(site boot.Site, addr netip.Addr, prefix netip.Prefix, pub
 	if b.Discovery {
 		opts.Discovery = boot.FlavorIPXE
 	}
-	return dhcp.NewServer(opts, directory{s.store, publisher}, leases{s.store}, s.log, nil), nil
+	return dhcp.NewServer(opts, directory{s.store, publisher, s.cfg.DHCP.Provider == "neutron"}, leases{s.store}, s.log, nil), nil
 }
 
 // interfaceAddress returns the address on an interface that machines are told, and its subnet.
@@ -211,6 +211,7 @@ func withMask(addr netip.Addr, mask string) (netip.Prefix, error) {
 type directory struct {
 	store     *store.Store
 	publisher *boot.Publisher
+	neutron   bool // Neutron's DHCP servers serve the nodes of its network interfaces
 }
 
 // Lookup implements dhcp.Directory.
@@ -220,6 +221,16 @@ func (d directory) Lookup(ctx context.Context, mac string) (dhcp.Machine, error)
 		return dhcp.Machine{}, err
 	}
 	m := dhcp.Machine{NodeUUID: port.NodeUUID}
+	if d.neutron {
+		n, err := d.store.Node(ctx, port.NodeUUID)
+		if err != nil {
+			return dhcp.Machine{}, err
+		}
+		if kind := n.Interfaces[ferric.KindNetwork]; kind == "flat" || kind == "neutron" {
+			m.Elsewhere = true
+			return m, nil
+		}
+	}
 	if c, ok := d.publisher.Lookup(mac); ok {
 		m.Boot = c.Flavor
 	}

@@ -45,14 +45,14 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 		return err
 	}
 	s.closers = append(s.closers, pictures.Close)
-	p := parts{bmcs: pool, consoles: consoles, images: pictures, configDrives: s.store, states: s.store, log: s.log}
+	p := parts{bmcs: pool, consoles: consoles, images: pictures, configDrives: s.store, cloud: s.cloud, states: s.store, log: s.log}
 	apiURL := cfg.Agent.ExternalCallbackURL
 	if cfg.HasRole("boot") && cfg.Boot.Interface != "" {
 		b, err := s.setUpBoot(ctx, rest, pictures)
 		if err != nil {
 			return err
 		}
-		p.publisher = b.publisher
+		p.publisher, p.site = b.publisher, b.site
 		if apiURL == "" {
 			apiURL = b.site.HTTP
 		}

@@ -15,13 +15,14 @@ import (
 	"ferric/driver/ipmi"
 	"ferric/driver/noop"
 	"ferric/inspection"
+	"ferric/openstack"
 )
 
 // hardwareTypes lists the hardware types that Ferric has. This and implementations are the only places that know them all.
 func hardwareTypes() []driver.HardwareType {
 	none := map[ferric.InterfaceKind][]string{
 		ferric.KindBIOS: {"no-bios"}, ferric.KindConsole: {"no-console"}, ferric.KindFirmware: {"no-firmware"}, ferric.KindRAID: {"no-raid"},
-		ferric.KindRescue: {"no-rescue"}, ferric.KindVendor: {"no-vendor"}, ferric.KindStorage: {"noop"}, ferric.KindNetwork: {"noop"},
+		ferric.KindRescue: {"no-rescue"}, ferric.KindVendor: {"no-vendor"}, ferric.KindStorage: {"noop"}, ferric.KindNetwork: {"noop", "flat", "neutron"},
 	}
 	with := func(own map[ferric.InterfaceKind][]string) map[ferric.InterfaceKind][]string {
 		all := map[ferric.InterfaceKind][]string{}
@@ -61,7 +62,9 @@ type parts struct {
 	consoles     *ipmi.Console
 	images       *images
 	configDrives agentdriver.ConfigDrives
-	publisher    netboot.Publisher // nil while the boot services are off
+	publisher    netboot.Publisher  // nil while the boot services are off
+	site         boot.Site          // likewise
+	cloud        *openstack.Session // nil outside of OpenStack
 	states       driver.States
 	log          *slog.Logger
 }
@@ -70,7 +73,8 @@ type parts struct {
 func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[string]driver.Interface {
 	hw := fakeHardware(cfg, p)
 	pxe := func(flavor boot.Flavor) *netboot.Boot {
-		return &netboot.Boot{Flavor: flavor, Publisher: p.publisher, Files: p.images, Append: cfg.Boot.KernelAppendParams}
+		return &netboot.Boot{Flavor: flavor, Publisher: p.publisher, Files: p.images, Append: cfg.Boot.KernelAppendParams, Site: p.site,
+			BootMode: cfg.Deploy.DefaultBootMode}
 	}
 	all := map[ferric.InterfaceKind]map[string]driver.Interface{
 		ferric.KindBIOS:       {"no-bios": noop.Absent{Kind: ferric.KindBIOS}},
@@ -90,6 +94,11 @@ func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[s
 	}
 	for kind, impl := range hw.Implementations() {
 		all[kind]["fake"] = impl
+	}
+	if p.cloud != nil {
+		for _, i := range neutronInterfaces(cfg, p.cloud) {
+			all[ferric.KindNetwork][string(i.Kind)] = i
+		}
 	}
 	return all
 }
@@ -118,6 +127,12 @@ func registry(cfg *config.Config, p parts) (*driver.Registry, error) {
 		}
 	}
 	for _, i := range cfg.Drivers.Interfaces() {
+		for _, name := range append(slices.Clone(i.Enabled), i.Default) {
+			if i.Kind == string(ferric.KindNetwork) && (name == "flat" || name == "neutron") && p.cloud == nil {
+				return nil, ferric.Errorf(ferric.CodeInvalid, "drivers.enabled_network_interfaces, default_network_interface: %s needs Neutron; "+
+					"say in [openstack] (or by OS_* variables) where Keystone is and who Ferric is there", name)
+			}
+		}
 		if len(i.Enabled) > 0 {
 			r.Enabled[ferric.InterfaceKind(i.Kind)] = i.Enabled
 		}

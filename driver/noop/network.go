@@ -25,7 +25,7 @@ func (Network) Disconnect(context.Context, *driver.Task, driver.NetworkPurpose) 
 
 // AttachVIF implements driver.Network.
 func (Network) AttachVIF(ctx context.Context, t *driver.Task, vif driver.VIF) error {
-	free, err := driver.FreeSockets(t.Machine, vif)
+	free, err := driver.FreeSockets(t.Machine, vif, nil)
 	if err != nil || len(free) == 0 {
 		return nil // it is attached already, or there is no place to note it
 	}

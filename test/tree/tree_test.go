@@ -66,6 +66,7 @@ var allowed = map[string]string{
 	"doctor -> flow":         "the doctor looks at operations and leases",
 	"doctor -> state":        "the doctor knows which states nodes pass through",
 	"agent -> image":         "the agent writes images",
+	"openstack -> network":   "the client of Neutron speaks the network interfaces' language",
 }
 
 // area is the folder that a package belongs to, with the drivers' implementations apart from the contract.
