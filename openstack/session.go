@@ -230,8 +230,8 @@ func (s *Session) authenticate(ctx context.Context) (*token, error) {
 		result = tokens.Create(ctx, client, s.credentials.options())
 	}
 	var doc struct {
-		Issued  time.Time             `json:"issued_at"`
-		Expires time.Time             `json:"expires_at"`
+		Issued  Instant               `json:"issued_at"`
+		Expires Instant               `json:"expires_at"`
 		Catalog []tokens.CatalogEntry `json:"catalog"`
 		User    tokens.User           `json:"user"`
 		Project tokens.Project        `json:"project"`
@@ -252,7 +252,7 @@ func (s *Session) authenticate(ctx context.Context) (*token, error) {
 		id = fresh
 	}
 	// By Keystone's clock only the length counts, so that clocks may differ. Of a token made elsewhere the length is not known.
-	life := doc.Expires.Sub(doc.Issued)
+	life := doc.Expires.Sub(doc.Issued.Time)
 	if s.credentials.Token != "" || doc.Issued.IsZero() {
 		life = doc.Expires.Sub(asked)
 	}

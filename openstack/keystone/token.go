@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ferric/openstack"
 	"ferric/policy"
 )
 
@@ -31,13 +32,13 @@ func parseToken(body []byte) (*token, error) {
 	}
 	var doc struct {
 		Token *struct {
-			Expires        time.Time       `json:"expires_at"`
-			User           *inDomain       `json:"user"`
-			Project        *inDomain       `json:"project"`
-			Domain         *named          `json:"domain"`
-			System         map[string]bool `json:"system"`
-			Roles          []named         `json:"roles"`
-			IsAdminProject *bool           `json:"is_admin_project"`
+			Expires        openstack.Instant `json:"expires_at"`
+			User           *inDomain         `json:"user"`
+			Project        *inDomain         `json:"project"`
+			Domain         *named            `json:"domain"`
+			System         map[string]bool   `json:"system"`
+			Roles          []named           `json:"roles"`
+			IsAdminProject *bool             `json:"is_admin_project"`
 			Credential     *struct {
 				Rules *[]accessRule `json:"access_rules"`
 			} `json:"application_credential"`
@@ -53,7 +54,7 @@ func parseToken(body []byte) (*token, error) {
 	case d.Expires.IsZero():
 		return nil, errors.New("the answer does not say when the token expires")
 	}
-	t := &token{expires: d.Expires}
+	t := &token{expires: d.Expires.Time}
 	c := &t.caller
 	c.UserID, c.UserName, c.UserDomainID = d.User.ID, d.User.Name, d.User.Domain.ID
 	c.IsAdminProject = d.IsAdminProject == nil || *d.IsAdminProject

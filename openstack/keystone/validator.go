@@ -173,7 +173,7 @@ func (v *Validator) ask(ctx context.Context, id string, expired bool) (*token, e
 		case ferric.IsCode(err, ferric.CodeUnauthorized):
 			e.token, e.asked = nil, now
 		case ctx.Err() != nil: // the client has gone; others ask themselves
-		default:
+		case errors.Is(err, errAway):
 			v.away, v.err = now.Add(awayFor), err
 		}
 		if err == nil && v.options.CacheTime < 0 || e.asked.IsZero() {
@@ -205,6 +205,14 @@ func (v *Validator) judge(t *token, now time.Time, expired bool) (*token, error)
 // maxAnswer bounds what is read of Keystone's answer.
 const maxAnswer = 1 << 20
 
+// errAway is in the chain of errors that have to do with Keystone and not with the token that it was asked about: there is no use in asking about others.
+var errAway = errors.New("Keystone is away")
+
+// away makes an error with errAway in its chain, whose text does not say so again.
+type away struct{ error }
+
+func (a away) Unwrap() []error { return []error{errAway, a.error} }
+
 // fetch asks Keystone.
 func (v *Validator) fetch(ctx context.Context, id string, expired bool) (*token, error) {
 	if len(id) > 16<<10 || !plain(id) {
@@ -227,7 +235,7 @@ func (v *Validator) fetch(ctx context.Context, id string, expired bool) (*token,
 		if errors.As(err, &known) { // without net/http's wrapping, which says the URL again
 			err = known
 		}
-		return nil, ferric.Errorf(ferric.CodeUnavailable, "ask Keystone about a token: %w", err)
+		return nil, ferric.Errorf(ferric.CodeUnavailable, "ask Keystone about a token: %w", away{err})
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -235,8 +243,10 @@ func (v *Validator) fetch(ctx context.Context, id string, expired bool) (*token,
 	case resp.StatusCode == http.StatusNotFound:
 		return nil, unauthorized("Keystone does not know the token, or it has expired or was revoked")
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
-		return nil, ferric.Errorf(ferric.CodeUnavailable, "Keystone answered %d when asked about a token: Ferric's own user may not do that; give it the role service or admin",
-			resp.StatusCode)
+		return nil, ferric.Errorf(ferric.CodeUnavailable, "%w", away{fmt.Errorf("Keystone answered %d when asked about a token: Ferric's own user may not do that; "+
+			"give it the role service or admin", resp.StatusCode)})
+	case resp.StatusCode >= http.StatusBadGateway:
+		return nil, ferric.Errorf(ferric.CodeUnavailable, "%w", away{fmt.Errorf("Keystone at %s answered %d when asked about a token", v.session.AuthURL(), resp.StatusCode)})
 	case resp.StatusCode != http.StatusOK:
 		return nil, ferric.Errorf(ferric.CodeUnavailable, "Keystone at %s answered %d when asked about a token", v.session.AuthURL(), resp.StatusCode)
 	case err != nil:

@@ -196,6 +196,32 @@ func TestNoCache(t *testing.T) {
 	}
 }
 
+// TestOddToken: what Keystone cannot say of one token, or says in a form that is not known, is no trouble for others.
+func TestOddToken(t *testing.T) {
+	s := newServer(t)
+	s.add("odd", "alice", time.Hour, map[string]any{"expires_at": "tomorrow"})
+	s.add("naive", "alice", time.Hour, map[string]any{"expires_at": s.clock.Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000")})
+	s.add("good", "bob", time.Hour, nil)
+	v := s.validator(t, keystone.Options{})
+	if got := code(t, v, "odd"); got != ferric.CodeUnavailable {
+		t.Errorf("odd: %q", got)
+	}
+	s.status.Store(500)
+	if got := code(t, v, "worse"); got != ferric.CodeUnavailable {
+		t.Errorf("worse: %q", got)
+	}
+	s.status.Store(0)
+	for _, token := range []string{"good", "naive"} {
+		if got := code(t, v, token); got != "" {
+			t.Errorf("%s: %q", token, got)
+		}
+	}
+	s.clock = s.clock.Add(time.Hour)
+	if got := code(t, v, "naive"); got != ferric.CodeUnauthorized {
+		t.Errorf("a time without a zone is UTC; an hour later: %q", got)
+	}
+}
+
 // TestOneQuestion: a hundred requests with the same new token ask Keystone once.
 func TestOneQuestion(t *testing.T) {
 	s := newServer(t)
