@@ -1,11 +1,16 @@
 // Package boot is the contract shared by the services that boot a machine over the network: what one node is to boot
 // (Config), where the services of a provisioning network are found (Site), the boot loaders that they hand out
-// (Collect) and the Publisher, which turns a Config into the files that a loader reads, keeps them over a restart and
-// removes them again.
+// (Collect) and the Publisher, which keeps a Config where every boot host finds it (Records) and turns it into the files
+// that a loader reads when it asks for them.
 //
 // The services are sub-packages that know nothing of each other: boot/dhcp answers DHCP and says which loader to
 // fetch, boot/tftp and boot/http serve loaders and configuration files, boot/pxe and boot/ipxe write the
 // configuration, boot/ra announces a router so that firmware does not wait for one.
+//
+// # Several hosts
+//
+// A host renders a machine's files with its own addresses, so whichever host answers the machine's DHCP serves all of that boot, and the next one may be
+// served by another. URLs of the publishing host on the kernel's command line become those of the serving host, with the others' behind them.
 //
 // # Names of files
 //
@@ -33,6 +38,6 @@
 //
 // # Concurrency
 //
-// A Publisher may be used from many goroutines; Publish and Unpublish are serialised, lookups are not blocked by
-// file writes. Config, Site and File are plain values. The package starts no goroutines.
+// A Publisher may be used from many goroutines; nothing is locked while Records are asked. Config, Site and File are plain
+// values. The package starts no goroutines.
 package boot

@@ -19,8 +19,7 @@ type Image struct {
 
 // Images opens the image files of a cache.
 type Images interface {
-	// OpenImage opens the image with the opaque id, or returns CodeNotFound. It should not download anything: a machine
-	// is waiting.
+	// OpenImage opens the image with the opaque id, or returns CodeNotFound. It may fetch what is not here yet: the machine that asks waits for it.
 	OpenImage(ctx context.Context, id string) (Image, error)
 }
 

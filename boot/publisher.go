@@ -1,17 +1,12 @@
 package boot
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"io/fs"
+	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
+	"time"
 
 	"ferric"
 )
@@ -26,341 +21,268 @@ type Renderer interface {
 	Common() []File
 }
 
-// Publisher keeps the boot configurations of nodes: it writes the files that their loaders read, answers who boots
-// what, and brings everything back after a restart. Make one with OpenPublisher.
-type Publisher struct {
-	nodesDir  string
-	filesDir  string
-	root      *os.Root
-	renderers map[Flavor]Renderer
+// PublisherOptions are what a Publisher works with.
+type PublisherOptions struct {
+	Records   Records
+	Renderers map[Flavor]Renderer // none: this process only publishes, and others serve
+	Site      Site                // of this host
+	// Peers returns the base HTTP URLs of the other hosts that serve the same machines, the best first. Optional; it must not block.
+	Peers func() []string
+	Log   *slog.Logger // optional
 
-	write sync.Mutex // held while files change
-
-	mu    sync.RWMutex
-	nodes map[string]Config // by NodeUUID
-	byMAC map[string]string // MAC to NodeUUID
+	// Patience is how long a machine's loader waits while Records cannot say what it boots. Default 10 s.
+	Patience time.Duration
+	// LastKnown is how old an answer of Records may be to be given again while they cannot answer. Default 5 min.
+	LastKnown time.Duration
+	// Quick is how long Records are waited for when there is such an answer. Default 1 s.
+	Quick time.Duration
+	Now   func() time.Time // default time.Now
 }
 
-// OpenPublisher opens the state in dir and makes dir where there is none: dir/nodes holds one JSON file per node,
-// which is the truth; dir/files holds the generated files, which are written anew where they differ and removed where
-// no node owns them. It returns CodeCorrupt if a node's file cannot be read. Close the publisher after use.
-func OpenPublisher(dir string, renderers map[Flavor]Renderer) (*Publisher, error) {
-	p := &Publisher{
-		nodesDir:  filepath.Join(dir, "nodes"),
-		filesDir:  filepath.Join(dir, "files"),
-		renderers: maps.Clone(renderers),
-		nodes:     map[string]Config{},
-		byMAC:     map[string]string{},
-	}
-	for _, d := range []string{p.nodesDir, p.filesDir} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, ferric.Errorf(ferric.CodeInternal, "make the boot state directory: %w", err)
+func (o PublisherOptions) defaults() PublisherOptions {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
 		}
 	}
-	want, err := p.load()
-	if err != nil {
-		return nil, err
+	set(&o.Patience, 10*time.Second)
+	set(&o.LastKnown, 5*time.Minute)
+	set(&o.Quick, time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	if err := p.reconcile(want); err != nil {
-		return nil, ferric.Errorf(ferric.CodeInternal, "bring boot files up to date: %w", err)
+	if o.Peers == nil {
+		o.Peers = func() []string { return nil }
 	}
-	if p.root, err = os.OpenRoot(p.filesDir); err != nil {
-		return nil, ferric.Errorf(ferric.CodeInternal, "open the boot files: %w", err)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return p, nil
+	o.Renderers = maps.Clone(o.Renderers)
+	return o
 }
 
-// Close releases the directory. Files stay where they are.
-func (p *Publisher) Close() error { return p.root.Close() }
+// Publisher answers what machines boot: it keeps configurations in Records, which all hosts share, and writes the files that loaders read when they are asked for.
+// Nothing is kept on disk. What Records said is remembered for a while, so that a machine in the middle of its boot goes on while they are away. Only the default
+// configuration, for machines that nobody knows, is this process's own. Make one with NewPublisher.
+type Publisher struct {
+	o      PublisherOptions
+	opened time.Time
+	common map[string][]byte
 
-// Files returns the generated files as a file system that cannot be left, for a Tree.
-func (p *Publisher) Files() fs.FS { return p.root.FS() }
+	mu    sync.Mutex
+	def   *Record
+	known map[string]answer // by MAC
+	away  time.Time         // of the last warning that Records are away
+}
 
-// Publish makes cfg the boot configuration of its node, in place of an earlier one. When it returns nil the
-// configuration is served and survives a restart. It may be repeated. It returns CodeInvalid for a bad cfg and
-// CodeConflict if another node has one of the MACs.
+// answer is what Records said about a MAC.
+type answer struct {
+	record Record
+	found  bool
+	at     time.Time
+}
+
+// maxKnown is how many answers are remembered.
+const maxKnown = 4096
+
+// NewPublisher returns a publisher.
+func NewPublisher(o PublisherOptions) *Publisher {
+	p := &Publisher{o: o.defaults(), common: map[string][]byte{}, known: map[string]answer{}}
+	p.opened = p.o.Now()
+	for _, r := range p.o.Renderers {
+		for _, f := range r.Common() {
+			p.common[f.Path] = f.Data
+		}
+	}
+	return p
+}
+
+// Publish makes cfg the boot configuration of its node, in place of an earlier one. When it returns nil every host serves it. It may be repeated. It returns
+// CodeInvalid for a bad cfg and CodeConflict if another node has one of the MACs.
 func (p *Publisher) Publish(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.Normalize()
 	if err != nil {
 		return err
 	}
-	files, err := p.render(cfg)
-	if err != nil {
+	cfg.Cmdline = anywhere(cfg.Cmdline, p.o.Site.HTTP)
+	longest := cfg
+	longest.Cmdline = at(cfg.Cmdline, longestSite, nil)
+	if _, err := longest.Normalize(); err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(cfg, "", "  ")
-	if err != nil {
-		return ferric.Errorf(ferric.CodeInternal, "encode boot configuration of node %s: %w", cfg.NodeUUID, err)
-	}
-	p.write.Lock()
-	defer p.write.Unlock()
-	if err := ctx.Err(); err != nil {
-		return ferric.Errorf(ferric.CodeTimeout, "publish boot configuration of node %s: %w", cfg.NodeUUID, err)
-	}
-	old, err := p.checkMACs(cfg)
-	if err != nil {
-		return err
-	}
-	stale, err := p.staleFiles(old, files)
-	if err != nil {
-		return err
-	}
-	// The node's file first: what it says is put right at the next start, whatever happens after it.
-	if err := writeAtomic(p.nodeFile(cfg.NodeUUID), append(data, '\n')); err != nil {
-		return storeError(cfg.NodeUUID, err)
-	}
-	for _, f := range files {
-		if err := writeAtomic(p.path(f.Path), f.Data); err != nil {
-			return storeError(cfg.NodeUUID, err)
+	if len(p.o.Renderers) > 0 {
+		if _, err := p.render(cfg); err != nil {
+			return err
 		}
 	}
-	p.index(old, &cfg)
-	if err := p.removeFiles(stale); err != nil {
-		return storeError(cfg.NodeUUID, err)
-	}
-	return nil
-}
-
-// Unpublish removes a node's configuration and its files. A node that has none is no error, so it may be repeated.
-func (p *Publisher) Unpublish(ctx context.Context, nodeUUID string) error {
-	p.write.Lock()
-	defer p.write.Unlock()
-	if err := ctx.Err(); err != nil {
-		return ferric.Errorf(ferric.CodeTimeout, "remove boot configuration of node %s: %w", nodeUUID, err)
-	}
-	old, ok := p.Get(nodeUUID)
-	if !ok {
+	if cfg.NodeUUID == DefaultID {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.def = &Record{cfg, p.o.Now()}
 		return nil
 	}
-	stale, err := p.staleFiles(&old, nil)
-	if err != nil {
-		return err
+	if err := p.o.Records.Put(ctx, cfg); err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "publish boot configuration of node %s: %w", cfg.NodeUUID, err)
 	}
-	if err := p.removeFiles(stale); err != nil {
-		return storeError(nodeUUID, err)
+	p.forget(cfg.NodeUUID)
+	for _, mac := range cfg.MACs {
+		p.remember(mac, answer{Record{cfg, p.o.Now()}, true, p.o.Now()})
 	}
-	if err := removeDurably(p.nodeFile(nodeUUID)); err != nil {
-		return storeError(nodeUUID, err)
-	}
-	p.index(&old, nil)
 	return nil
 }
 
-// Lookup returns the configuration of the node that has the MAC, in any usual notation. It never returns the default.
-func (p *Publisher) Lookup(mac string) (Config, bool) {
+// Unpublish removes a node's configuration. A node that has none is no error, so it may be repeated.
+func (p *Publisher) Unpublish(ctx context.Context, nodeUUID string) error {
+	if nodeUUID == DefaultID {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.def = nil
+		return nil
+	}
+	if err := p.o.Records.Delete(ctx, nodeUUID); err != nil {
+		return ferric.Errorf(ferric.ErrorCode(err), "remove boot configuration of node %s: %w", nodeUUID, err)
+	}
+	p.forget(nodeUUID)
+	return nil
+}
+
+// Lookup returns the configuration of the node that has the MAC, in any usual notation, or CodeNotFound; never the default. While Records are away it is what they
+// said last, if that is not too old; else an error with another code. Addresses in it are this host's.
+func (p *Publisher) Lookup(ctx context.Context, mac string) (Config, error) {
+	r, err := p.lookup(ctx, mac)
+	return p.as(r.Config), err
+}
+
+func (p *Publisher) lookup(ctx context.Context, mac string) (Record, error) {
 	mac, err := ParseMAC(mac)
 	if err != nil {
-		return Config{}, false
+		return Record{}, ferric.Errorf(ferric.CodeNotFound, "%w", err)
 	}
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	uuid, ok := p.byMAC[mac]
-	if !ok {
-		return Config{}, false
+	last, remembered := p.last(mac)
+	patience := p.o.Patience
+	if remembered {
+		patience = p.o.Quick
 	}
-	return p.nodes[uuid].clone(), true
+	asked, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	now := answer{at: p.o.Now()} // before the question: nothing may look newer than it is
+	now.record, err = p.o.Records.ByMAC(asked, mac)
+	now.found = err == nil
+	switch {
+	case err == nil, ferric.IsCode(err, ferric.CodeNotFound):
+		p.remember(mac, now)
+		return now.record, err
+	case !remembered:
+		return Record{}, ferric.Errorf(ferric.CodeUnavailable, "what %s boots cannot be known now: %w", mac, err)
+	}
+	p.warn(err)
+	if !last.found {
+		return Record{}, ferric.Errorf(ferric.CodeNotFound, "Nothing was booted over the network by %s.", mac)
+	}
+	return Record{last.record.clone(), last.record.At}, nil
 }
 
-// Get returns the configuration of a node, or the default one for DefaultID.
-func (p *Publisher) Get(nodeUUID string) (Config, bool) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	cfg, ok := p.nodes[nodeUUID]
-	return cfg.clone(), ok
-}
-
-// List returns every configuration, the default one included, ordered by NodeUUID.
-func (p *Publisher) List() []Config {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	list := make([]Config, 0, len(p.nodes))
-	for _, id := range slices.Sorted(maps.Keys(p.nodes)) {
-		list = append(list, p.nodes[id].clone())
+// Get returns the configuration of a node, or the default one for DefaultID; CodeNotFound if it has none.
+func (p *Publisher) Get(ctx context.Context, nodeUUID string) (Config, error) {
+	if nodeUUID == DefaultID {
+		r, err := p.defaultRecord()
+		return p.as(r.Config), err
 	}
-	return list
+	r, err := p.o.Records.ByNode(ctx, nodeUUID)
+	return p.as(r.Config), err
 }
 
+func (p *Publisher) defaultRecord() (Record, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.def == nil {
+		return Record{}, ferric.Errorf(ferric.CodeNotFound, "there is no boot configuration for machines that nobody knows")
+	}
+	return Record{p.def.clone(), p.def.At}, nil
+}
+
+// List returns every node's configuration, ordered by NodeUUID.
+func (p *Publisher) List(ctx context.Context) ([]Config, error) {
+	all, err := p.o.Records.All(ctx)
+	list := make([]Config, len(all))
+	for i, r := range all {
+		list[i] = p.as(r.Config)
+	}
+	return list, err
+}
+
+// render writes the files of a configuration as this host serves them.
 func (p *Publisher) render(cfg Config) ([]File, error) {
-	r := p.renderers[cfg.Flavor]
+	r := p.o.Renderers[cfg.Flavor]
 	if r == nil {
 		return nil, ferric.Errorf(ferric.CodeUnsupported, "boot configuration of node %s: flavor %q is not served here", cfg.NodeUUID, cfg.Flavor)
 	}
-	return r.Render(cfg)
+	return r.Render(p.as(cfg))
 }
 
-// checkMACs returns the node's present configuration, if any, and CodeConflict if another node has one of the MACs.
-func (p *Publisher) checkMACs(cfg Config) (*Config, error) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	for _, mac := range cfg.MACs {
-		if owner, ok := p.byMAC[mac]; ok && owner != cfg.NodeUUID {
-			return nil, ferric.Errorf(ferric.CodeConflict, "publish boot configuration of node %s: MAC address %s is published for node %s", cfg.NodeUUID, mac, owner)
-		}
+// as returns a configuration as this host serves it.
+func (p *Publisher) as(cfg Config) Config {
+	if p.o.Site.HTTP == "" {
+		return cfg
 	}
-	if old, ok := p.nodes[cfg.NodeUUID]; ok {
-		old = old.clone()
-		return &old, nil
-	}
-	return nil, nil
+	cfg.Cmdline = at(cfg.Cmdline, p.o.Site.HTTP, p.o.Peers())
+	return cfg
 }
 
-// index puts next in the place of old; either may be nil.
-func (p *Publisher) index(old, next *Config) {
+// last returns an answer that is not too old to be given again.
+func (p *Publisher) last(mac string) (answer, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if old != nil {
-		delete(p.nodes, old.NodeUUID)
-		for _, mac := range old.MACs {
-			delete(p.byMAC, mac)
-		}
+	a, ok := p.known[mac]
+	return a, ok && p.o.Now().Sub(a.at) < p.o.LastKnown
+}
+
+func (p *Publisher) remember(mac string, a answer) {
+	a.record.Config = a.record.clone()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known[mac].at.After(a.at) {
+		return // Records were asked before that
 	}
-	if next != nil {
-		p.nodes[next.NodeUUID] = next.clone()
-		for _, mac := range next.MACs {
-			p.byMAC[mac] = next.NodeUUID
+	if _, ok := p.known[mac]; !ok && len(p.known) >= maxKnown {
+		p.makeRoom()
+	}
+	p.known[mac] = a
+}
+
+// makeRoom removes the answers that are too old, or else the older half; p.mu is held.
+func (p *Publisher) makeRoom() {
+	before := p.o.Now().Add(-p.o.LastKnown)
+	maps.DeleteFunc(p.known, func(_ string, a answer) bool { return a.at.Before(before) })
+	if len(p.known) < maxKnown {
+		return
+	}
+	var times []time.Time
+	for _, a := range p.known {
+		times = append(times, a.at)
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	middle := times[len(times)/2]
+	maps.DeleteFunc(p.known, func(_ string, a answer) bool { return !a.at.After(middle) })
+}
+
+// forget notes that a node boots nothing.
+func (p *Publisher) forget(nodeUUID string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for mac, a := range p.known {
+		if a.found && a.record.NodeUUID == nodeUUID {
+			p.known[mac] = answer{at: p.o.Now()}
 		}
 	}
 }
 
-// staleFiles returns the paths of old's files that are not among files.
-func (p *Publisher) staleFiles(old *Config, files []File) ([]string, error) {
-	if old == nil {
-		return nil, nil
+// warn says once a minute that Records are away.
+func (p *Publisher) warn(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := p.o.Now(); now.Sub(p.away) > time.Minute {
+		p.away = now
+		p.o.Log.Warn("the boot configurations cannot be read: machines get what was known last, if it is not older than "+p.o.LastKnown.String(), "error", err)
 	}
-	had, err := p.render(*old)
-	if err != nil {
-		return nil, err
-	}
-	var stale []string
-	for _, f := range had {
-		if !slices.ContainsFunc(files, func(n File) bool { return n.Path == f.Path }) {
-			stale = append(stale, f.Path)
-		}
-	}
-	return stale, nil
-}
-
-func (p *Publisher) removeFiles(names []string) error {
-	for _, name := range names {
-		if err := removeDurably(p.path(name)); err != nil {
-			return err
-		}
-		if dir := filepath.Dir(p.path(name)); dir != p.filesDir {
-			_ = os.Remove(dir) // succeeds only for an empty directory, which is what is wanted
-		}
-	}
-	return nil
-}
-
-// load reads every node's file into the index and returns the files that they want, by path.
-func (p *Publisher) load() (map[string][]byte, error) {
-	entries, err := os.ReadDir(p.nodesDir)
-	if err != nil {
-		return nil, ferric.Errorf(ferric.CodeInternal, "read boot state: %w", err)
-	}
-	want := map[string][]byte{}
-	for _, r := range p.renderers {
-		for _, f := range r.Common() {
-			want[f.Path] = f.Data
-		}
-	}
-	for _, e := range entries {
-		name := filepath.Join(p.nodesDir, e.Name())
-		if strings.HasPrefix(e.Name(), tmpPrefix) {
-			if err := os.Remove(name); err != nil {
-				return nil, ferric.Errorf(ferric.CodeInternal, "remove an unfinished boot state file: %w", err)
-			}
-			continue
-		}
-		cfg, err := readNode(name)
-		if err == nil && e.Name() != cfg.NodeUUID+".json" {
-			err = ferric.Errorf(ferric.CodeCorrupt, "it says that it belongs to node %s", cfg.NodeUUID)
-		}
-		if err == nil {
-			_, err = p.checkMACs(cfg)
-		}
-		var files []File
-		if err == nil {
-			files, err = p.render(cfg)
-		}
-		if err != nil {
-			return nil, ferric.Errorf(ferric.CodeCorrupt, "read boot state %s: %w; remove the file, the node's next deployment writes it anew", name, err)
-		}
-		p.index(nil, &cfg)
-		for _, f := range files {
-			want[f.Path] = f.Data
-		}
-	}
-	return want, nil
-}
-
-func readNode(name string) (Config, error) {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return Config{}, err
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	var cfg Config
-	if err := dec.Decode(&cfg); err != nil {
-		return Config{}, err
-	}
-	return cfg.Normalize()
-}
-
-// reconcile makes the files directory hold exactly want.
-func (p *Publisher) reconcile(want map[string][]byte) error {
-	var stale []string
-	err := filepath.WalkDir(p.filesDir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(p.filesDir, name)
-		if err != nil {
-			return err
-		}
-		if _, ok := want[filepath.ToSlash(rel)]; !ok {
-			stale = append(stale, filepath.ToSlash(rel))
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := p.removeFiles(stale); err != nil {
-		return err
-	}
-	for name, data := range want {
-		have, err := os.ReadFile(p.path(name))
-		if err == nil && bytes.Equal(have, data) {
-			continue
-		}
-		if err := writeAtomic(p.path(name), data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *Publisher) nodeFile(nodeUUID string) string {
-	return filepath.Join(p.nodesDir, nodeUUID+".json")
-}
-
-func (p *Publisher) path(name string) string {
-	return filepath.Join(p.filesDir, filepath.FromSlash(name))
-}
-
-func storeError(nodeUUID string, err error) error {
-	return ferric.Errorf(ferric.CodeInternal, "store boot configuration of node %s: %w", nodeUUID, err)
-}
-
-// removeDurably removes a file that may be gone already, and makes that last over a power cut.
-func removeDurably(path string) error {
-	if err := os.Remove(path); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }

@@ -1,16 +1,18 @@
 package boot_test
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -24,50 +26,34 @@ func site() boot.Site {
 	return boot.Site{HTTP: "http://192.0.2.1:8080", TFTP: netip.MustParseAddr("192.0.2.1")}
 }
 
-func openPublisher(t *testing.T, dir string) *boot.Publisher {
-	t.Helper()
-	p, err := boot.OpenPublisher(dir, map[boot.Flavor]boot.Renderer{boot.FlavorPXE: pxe.Renderer{Site: site()}, boot.FlavorIPXE: ipxe.Renderer{Site: site()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	return p
+func options(records boot.Records) boot.PublisherOptions {
+	return boot.PublisherOptions{Records: records, Site: site(),
+		Renderers: map[boot.Flavor]boot.Renderer{boot.FlavorPXE: pxe.Renderer{Site: site()}, boot.FlavorIPXE: ipxe.Renderer{Site: site()}}}
 }
 
-// common are the files that are always there.
-var common = []string{"grub/grub.cfg", "ipxe/boot.ipxe"}
+func openPublisher() *boot.Publisher { return boot.NewPublisher(options(&boot.MemoryRecords{})) }
 
-// list returns the paths of the published files, without the common ones.
+// list returns the paths of the published files of the MACs, and of the default ones.
 func list(t *testing.T, p *boot.Publisher) []string {
 	t.Helper()
+	for _, common := range []string{"grub/grub.cfg", "ipxe/boot.ipxe"} {
+		if _, err := fs.ReadFile(p.Files(), common); err != nil {
+			t.Errorf("the common file: %v", err)
+		}
+	}
 	var names []string
-	err := fs.WalkDir(p.Files(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			names = append(names, name)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range common {
-		before := len(names)
-		names = removeName(names, c)
-		if len(names) != before-1 {
-			t.Errorf("the common file %s is missing", c)
+	for _, mac := range []string{"", mac1, mac2} {
+		for _, name := range []string{boot.GRUBPath(mac), boot.PXELinuxPath(mac), boot.ScriptPath(mac)} {
+			_, err := fs.ReadFile(p.Files(), name)
+			if err == nil {
+				names = append(names, name)
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
+	slices.Sort(names)
 	return names
-}
-
-func removeName(names []string, name string) []string {
-	var keep []string
-	for _, n := range names {
-		if n != name {
-			keep = append(keep, n)
-		}
-	}
-	return keep
 }
 
 const (
@@ -76,8 +62,7 @@ const (
 )
 
 func TestPublish(t *testing.T) {
-	dir := t.TempDir()
-	p, ctx := openPublisher(t, dir), t.Context()
+	p, ctx := openPublisher(), t.Context()
 	cfg := ramdiskConfig()
 	cfg.MACs = []string{mac2, mac1}
 
@@ -88,14 +73,14 @@ func TestPublish(t *testing.T) {
 	if diff := cmp.Diff(want, list(t, p)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	got, ok := p.Lookup("52-54-00-AA-00-02")
+	got, err := p.Lookup(ctx, "52-54-00-AA-00-02")
 	cfg.MACs = []string{mac1, mac2}
-	if diff := cmp.Diff(cfg, got); !ok || diff != "" {
-		t.Errorf("Lookup: %t (-want +got):\n%s", ok, diff)
+	if diff := cmp.Diff(cfg, got); err != nil || diff != "" {
+		t.Errorf("Lookup: %v (-want +got):\n%s", err, diff)
 	}
 	got.MACs[0] = "changed" // must not reach into the publisher
-	if _, ok := p.Lookup(mac1); !ok {
-		t.Error("the first MAC is not found")
+	if _, err := p.Lookup(ctx, mac1); err != nil {
+		t.Errorf("the first MAC: %v", err)
 	}
 
 	// Another flavor, one MAC fewer: everything of the old configuration goes away.
@@ -108,28 +93,38 @@ func TestPublish(t *testing.T) {
 	if diff := cmp.Diff([]string{"ipxe/52-54-00-aa-00-01/boot.ipxe"}, list(t, p)); diff != "" {
 		t.Errorf("files after the change (-want +got):\n%s", diff)
 	}
-	if _, ok := p.Lookup(mac2); ok {
-		t.Error("the MAC that was taken away is still found")
+	if _, err := p.Lookup(ctx, mac2); !ferric.IsCode(err, ferric.CodeNotFound) {
+		t.Errorf("the MAC that was taken away: %v, want CodeNotFound", err)
+	}
+	def := boot.Config{NodeUUID: boot.DefaultID, Flavor: boot.FlavorIPXE, Mode: boot.ModeLocal, Firmware: boot.FirmwareBIOS}
+	if err := p.Publish(ctx, def); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"ipxe/52-54-00-aa-00-01/boot.ipxe", "ipxe/default/boot.ipxe"}, list(t, p)); diff != "" {
+		t.Errorf("files with the default ones (-want +got):\n%s", diff)
+	}
+	if _, err := p.Lookup(ctx, mac2); !ferric.IsCode(err, ferric.CodeNotFound) {
+		t.Errorf("the default configuration belongs to a MAC: %v", err)
 	}
 
 	for range 2 {
-		if err := p.Unpublish(ctx, cfg.NodeUUID); err != nil {
-			t.Fatal(err)
+		for _, id := range []string{cfg.NodeUUID, boot.DefaultID} {
+			if err := p.Unpublish(ctx, id); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	if got := list(t, p); len(got) != 0 {
 		t.Errorf("files after Unpublish: %v", got)
 	}
-	if _, ok := p.Lookup(mac1); ok || len(p.List()) != 0 {
-		t.Error("the configuration is still there after Unpublish")
-	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "files", "*", "*")); len(left) != len(common) {
-		t.Errorf("left in the directory: %v", left)
+	all, err := p.List(ctx)
+	if _, gone := p.Lookup(ctx, mac1); !ferric.IsCode(gone, ferric.CodeNotFound) || err != nil || len(all) != 0 {
+		t.Errorf("after Unpublish: %v, %v, %v", gone, all, err)
 	}
 }
 
 func TestPublishRefused(t *testing.T) {
-	p, ctx := openPublisher(t, t.TempDir()), t.Context()
+	p, ctx := openPublisher(), t.Context()
 	cfg := ramdiskConfig()
 	if err := p.Publish(ctx, cfg); err != nil {
 		t.Fatal(err)
@@ -146,101 +141,177 @@ func TestPublishRefused(t *testing.T) {
 	if err := p.Publish(ctx, bad); !ferric.IsCode(err, ferric.CodeInvalid) {
 		t.Errorf("publishing a bad command line: %v, want CodeInvalid", err)
 	}
-	cancelled, cancel := context.WithCancel(ctx)
-	cancel()
-	if err := p.Publish(cancelled, cfg); !ferric.IsCode(err, ferric.CodeTimeout) {
-		t.Errorf("publishing after the end: %v, want CodeTimeout", err)
+	// It would fit here, and not on a host with a longer address.
+	bad.Cmdline = "url=" + site().HTTP + " " + strings.Repeat("x", boot.MaxCmdline-len("url= ")-len(site().HTTP))
+	if err := p.Publish(ctx, bad); !ferric.IsCode(err, ferric.CodeInvalid) {
+		t.Errorf("publishing a command line that is too long elsewhere: %v, want CodeInvalid", err)
 	}
 	if diff := cmp.Diff(before, list(t, p)); diff != "" {
 		t.Errorf("a refused Publish changed the files:\n%s", diff)
 	}
-	if got, _ := p.Lookup(mac1); got.Cmdline != cfg.Cmdline {
+	if got, _ := p.Lookup(ctx, mac1); got.Cmdline != cfg.Cmdline {
 		t.Errorf("a refused Publish changed the configuration: %+v", got)
 	}
 
-	only, err := boot.OpenPublisher(t.TempDir(), map[boot.Flavor]boot.Renderer{boot.FlavorIPXE: ipxe.Renderer{Site: site()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer only.Close()
-	if err := only.Publish(ctx, cfg); !ferric.IsCode(err, ferric.CodeUnsupported) {
+	opts := options(&boot.MemoryRecords{})
+	delete(opts.Renderers, boot.FlavorPXE)
+	if err := boot.NewPublisher(opts).Publish(ctx, cfg); !ferric.IsCode(err, ferric.CodeUnsupported) {
 		t.Errorf("publishing a flavor that is not served: %v, want CodeUnsupported", err)
 	}
 }
 
-func TestRestart(t *testing.T) {
-	dir, ctx := t.TempDir(), t.Context()
-	p := openPublisher(t, dir)
+// TestAnotherHost publishes on one host and boots from another: every address is the other one's, with the first one's behind it where somebody can choose.
+func TestAnotherHost(t *testing.T) {
+	records := &boot.MemoryRecords{}
 	cfg := ramdiskConfig()
-	def := boot.Config{NodeUUID: boot.DefaultID, Flavor: boot.FlavorIPXE, Mode: boot.ModeLocal}
-	for _, c := range []boot.Config{cfg, def} {
-		if err := p.Publish(ctx, c); err != nil {
-			t.Fatal(err)
-		}
-	}
-	files, configs := list(t, p), p.List()
-	p.Close()
-
-	// What a crash and a curious operator can leave behind.
-	damage := map[string]string{
-		"files/pxelinux.cfg/01-52-54-00-aa-00-01": "half a fi",           // changed
-		"files/pxelinux.cfg/01-52-54-00-aa-00-99": "of a node long gone", // orphan
-		"files/grub/.tmp-123":                     "unfinished",
-		"nodes/.tmp-456":                          "unfinished",
-	}
-	for name, text := range damage {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Remove(filepath.Join(dir, "files/grub/grub.cfg-01-52-54-00-aa-00-01")); err != nil {
+	cfg.Flavor, cfg.Kernel, cfg.Initrd = boot.FlavorIPXE, "images/k", "images/r"
+	cfg.Cmdline = "ipa-api-url=http://192.0.2.1:8080 near=http://192.0.2.1:80801/ callback=http://192.0.2.1:8080/v1/x,http://198.51.100.1/y plain=1"
+	if err := boot.NewPublisher(options(records)).Publish(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-
-	p = openPublisher(t, dir)
-	if diff := cmp.Diff(configs, p.List()); diff != "" {
-		t.Errorf("configurations after the restart (-want +got):\n%s", diff)
+	there := boot.Site{HTTP: "http://192.0.2.22:8080", TFTP: netip.MustParseAddr("192.0.2.22")}
+	opts := options(records)
+	opts.Site, opts.Peers = there, func() []string { return []string{"http://192.0.2.1:8080"} }
+	opts.Renderers = map[boot.Flavor]boot.Renderer{boot.FlavorIPXE: ipxe.Renderer{Site: there}}
+	script, err := fs.ReadFile(boot.NewPublisher(opts).Files(), boot.ScriptPath(mac1))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(files, list(t, p)); diff != "" {
-		t.Errorf("files after the restart (-want +got):\n%s", diff)
+	for _, want := range []string{" http://192.0.2.22:8080/images/k ", " http://192.0.2.22:8080/images/r ",
+		" ipa-api-url=http://192.0.2.22:8080,http://192.0.2.1:8080 near=http://192.0.2.1:80801/ " +
+			"callback=http://192.0.2.22:8080/v1/x,http://192.0.2.1:8080/v1/x,http://198.51.100.1/y plain=1 "} {
+		if !strings.Contains(string(script), want) {
+			t.Errorf("the script lacks %q:\n%s", want, script)
+		}
 	}
-	data, err := fs.ReadFile(p.Files(), "pxelinux.cfg/01-52-54-00-aa-00-01")
-	if err != nil || !bytes.Contains(data, []byte("KERNEL http://192.0.2.1:8080/images/kernel")) {
-		t.Errorf("the damaged file was not written anew: %v\n%s", err, data)
+	// More hosts than fit: the command line stays one that kernels take.
+	cfg.Cmdline = "ipa-api-url=http://192.0.2.1:8080 " + strings.Repeat("x", boot.MaxCmdline-91)
+	if err := boot.NewPublisher(options(records)).Publish(t.Context(), cfg); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "nodes/.tmp-456")); err == nil {
-		t.Error("an unfinished node file is still there")
+	opts.Peers = func() []string {
+		return []string{"http://192.0.2.1:8080", "http://192.0.2.2:8080", "http://192.0.2.3:8080", "http://192.0.2.4:8080"}
 	}
-	if _, ok := p.Lookup("00:00:00:00:00:00"); ok {
-		t.Error("the default configuration belongs to a MAC")
+	script, err = fs.ReadFile(boot.NewPublisher(opts).Files(), boot.ScriptPath(mac1))
+	if err != nil || !strings.Contains(string(script), " ipa-api-url=http://192.0.2.22:8080,http://192.0.2.1:8080,http://192.0.2.2:8080 xxx") {
+		t.Errorf("with a long command line: %v\n%s", err, script)
 	}
 }
 
-func TestCorruptState(t *testing.T) {
-	tests := map[string]string{
-		"not json":      "{",
-		"unknown field": `{"node_uuid":"node-1","surprise":1}`,
-		"invalid":       `{"node_uuid":"node-1","macs":[],"flavor":"pxe","mode":"local"}`,
-		"wrong name":    `{"node_uuid":"node-2","macs":["52:54:00:aa:00:01"],"flavor":"pxe","mode":"local"}`,
+// flaky is Records that can be away.
+type flaky struct {
+	boot.MemoryRecords
+	away atomic.Bool
+}
+
+func (f *flaky) ByMAC(ctx context.Context, mac string) (boot.Record, error) {
+	if f.away.Load() {
+		<-ctx.Done()
+		return boot.Record{}, ferric.Errorf(ferric.CodeTimeout, "%w", ctx.Err())
 	}
-	for name, text := range tests {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			openPublisher(t, dir).Close()
-			file := filepath.Join(dir, "nodes", "node-1.json")
-			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+	return f.MemoryRecords.ByMAC(ctx, mac)
+}
+
+// TestAway takes the records away while machines boot: what was known a moment ago is served, nothing is invented, and what is too old is not served.
+func TestAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records, ctx := &flaky{}, t.Context()
+		p := boot.NewPublisher(options(records))
+		for mac, node := range map[string]string{mac1: "node-1", mac2: "node-2"} {
+			cfg := ramdiskConfig()
+			cfg.NodeUUID, cfg.MACs = node, []string{mac}
+			if err := records.Put(ctx, cfg); err != nil { // by another host
 				t.Fatal(err)
 			}
-			_, err := boot.OpenPublisher(dir, map[boot.Flavor]boot.Renderer{boot.FlavorPXE: pxe.Renderer{Site: site()}})
-			if !ferric.IsCode(err, ferric.CodeCorrupt) || !strings.Contains(err.Error(), file) {
-				t.Errorf("error %v, want CodeCorrupt naming %s", err, file)
+		}
+		const stranger = "52:54:00:aa:00:99"
+		open := func(mac string) error {
+			_, err := fs.ReadFile(p.Files(), boot.PXELinuxPath(mac))
+			return err
+		}
+		if err := open(mac1); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(stranger); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		records.away.Store(true)
+		began := time.Now()
+		if err := open(mac1); err != nil || time.Since(began) > 2*time.Second {
+			t.Errorf("what was known: %v after %s", err, time.Since(began))
+		}
+		if err := open(stranger); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("what was known not to be there: %v", err)
+		}
+		if err := open(mac2); !boot.Unknown(err) || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("what is not known: %v", err)
+		}
+		time.Sleep(5 * time.Minute)
+		if err := open(mac1); !boot.Unknown(err) {
+			t.Errorf("what is too old: %v", err)
+		}
+		// Somebody waits for what is not known, and the records come back.
+		go func() { time.Sleep(3 * time.Second); records.away.Store(false) }()
+		for try := 0; ; try++ {
+			if err := open(mac2); err == nil {
+				break
+			} else if try == 3 {
+				t.Fatalf("after the records came back: %v", err)
 			}
-		})
+		}
+		if err := records.Delete(ctx, "node-1"); err != nil { // by another host
+			t.Fatal(err)
+		}
+		if err := open(mac1); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("what another host took away: %v", err)
+		}
+		records.away.Store(true)
+		if err := open(mac1); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("what is known to be gone: %v", err)
+		}
+	})
+}
+
+// TestManyMachines asks for more machines than are remembered.
+func TestManyMachines(t *testing.T) {
+	records := &flaky{}
+	opts := options(records)
+	opts.Quick = time.Millisecond
+	p := boot.NewPublisher(opts)
+	mac := func(i int) string { return fmt.Sprintf("52:54:00:00:%02x:%02x", i/256, i%256) }
+	for i := range 10000 {
+		if _, err := p.Lookup(t.Context(), mac(i)); !ferric.IsCode(err, ferric.CodeNotFound) {
+			t.Fatal(err)
+		}
+	}
+	records.away.Store(true)
+	if _, err := p.Lookup(t.Context(), mac(9999)); !ferric.IsCode(err, ferric.CodeNotFound) {
+		t.Errorf("the last machine: %v", err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := p.Lookup(short, mac(0)); !boot.Unknown(err) {
+		t.Errorf("the first machine: %v", err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	p := openPublisher()
+	if err := p.Publish(t.Context(), ramdiskConfig()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", ".", "pxelinux.cfg", "pxelinux.cfg/52-54-00-aa-00-01", "pxelinux.cfg/01-52-54-00-AA-00-01", "grub/52-54-00-aa-00-01",
+		"ipxe/52-54-00-aa-00-01", "ipxe/52-54-00-aa-00-01/boot.cfg", "x/ipxe/52-54-00-aa-00-01/boot.ipxe", "ipxe/../ipxe/52-54-00-aa-00-01/boot.ipxe",
+		"ipxe/01-00-5e-00-00-01/boot.ipxe", "ipxe/00-00-00-00-00-00/boot.ipxe"} {
+		if f, err := p.Files().Open(name); err == nil {
+			f.Close()
+			t.Errorf("%q is served", name)
+		}
 	}
 }
 
 func TestPublisherConcurrently(t *testing.T) {
-	p, ctx := openPublisher(t, t.TempDir()), t.Context()
+	p, ctx := openPublisher(), t.Context()
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -251,8 +322,8 @@ func TestPublisherConcurrently(t *testing.T) {
 				if err := p.Publish(ctx, cfg); err != nil {
 					t.Error(err)
 				}
-				if got, ok := p.Lookup(cfg.MACs[0]); !ok || got.NodeUUID != cfg.NodeUUID {
-					t.Errorf("Lookup: %+v, %t", got, ok)
+				if got, err := p.Lookup(ctx, cfg.MACs[0]); err != nil || got.NodeUUID != cfg.NodeUUID {
+					t.Errorf("Lookup: %+v, %v", got, err)
 				}
 				if i%2 == 0 {
 					if err := p.Unpublish(ctx, cfg.NodeUUID); err != nil {
@@ -263,10 +334,7 @@ func TestPublisherConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := len(p.List()); got != 4 {
-		t.Errorf("%d nodes are published, want 4", got)
-	}
-	if got := len(list(t, p)); got != 8 {
-		t.Errorf("%d files are there, want 8", got)
+	if got, err := p.List(ctx); err != nil || len(got) != 4 {
+		t.Errorf("%d nodes are published, want 4: %v", len(got), err)
 	}
 }

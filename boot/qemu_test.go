@@ -104,13 +104,9 @@ func newStack(t *testing.T, o stackOptions) *stack {
 			t.Skipf("SKIPPED: %v", err)
 		}
 	}
-	pub, err := boot.OpenPublisher(filepath.Join(s.dir, "state"), map[boot.Flavor]boot.Renderer{
+	pub := boot.NewPublisher(boot.PublisherOptions{Records: &boot.MemoryRecords{}, Site: s.site, Renderers: map[boot.Flavor]boot.Renderer{
 		boot.FlavorPXE: pxe.Renderer{Site: s.site}, boot.FlavorIPXE: ipxe.Renderer{Site: s.site},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { pub.Close() })
+	}})
 	s.pub = pub
 
 	files := boot.Tree{pub.Files(), os.DirFS(loaders), os.DirFS(filepath.Join(s.dir, "extra"))}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"ferric"
@@ -107,8 +108,12 @@ func startBy(n *ferric.Node) ferric.PowerState {
 // bootAdvice says what is known about a machine whose agent never called.
 func (c *Conductor) bootAdvice(ctx context.Context, t *driver.Task, s *ferric.AgentSession) string {
 	if !s.LookedUpAt.IsZero() {
+		at := c.RamdiskAPIURL
+		if strings.Contains(at, "//@") { // it stands for any
+			at = "the host that it booted from"
+		}
 		return "The agent looked its node up at " + s.LookedUpAt.UTC().Format(time.RFC3339) +
-			" but no heartbeat followed: can the machine reach the API at " + c.RamdiskAPIURL + "?"
+			" but no heartbeat followed: can the machine reach the API at " + at + "?"
 	}
 	power, err := t.Set.Power().PowerState(ctx, t.Machine)
 	if err != nil {

@@ -29,7 +29,7 @@
 //
 // # Encryption at rest
 //
-// Driver info, instance info (whole JSON documents), agent tokens, config drives and volumes' properties are sealed with AES-256-GCM, each
+// Driver info, instance info (whole JSON documents), agent tokens, config drives, volumes' properties and what machines boot over the network are sealed with AES-256-GCM, each
 // bound to its table, column and row, so that values cannot be moved about. Nothing else is secret: operations, history
 // and driver_internal_info are plain. A sealed value is
 //

@@ -89,7 +89,7 @@ func errorCode(err error) ferric.Code {
 
 // primaryKeys names the primary keys that callers may choose: PostgreSQL reports the constraint, not the column.
 var primaryKeys = map[string]string{"nodes": "uuid", "ports": "uuid", "portgroups": "uuid", "chassis": "uuid", "volume_connectors": "uuid",
-	"volume_targets": "uuid", "operations": "id", "dhcp_leases": "address",
+	"volume_targets": "uuid", "operations": "id", "dhcp_leases": "address", "network_boot_macs": "mac",
 	"inspection_rules": "uuid",
 	"allocations":      "uuid", "deploy_templates": "uuid", "runbooks": "uuid"}
 

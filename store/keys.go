@@ -26,6 +26,8 @@ var sealedColumns = []struct{ table, column, key string }{
 	{"steps", "sealed_data", "operation_id"},
 	{"steps", "sealed_result", "operation_id"},
 	{"requests", "answer", "key"},
+	{"network_boots", "config", "node_uuid"},
+	{"boot_files", "source", "id"},
 }
 
 const proofText = "ferric"

@@ -32,6 +32,8 @@ func (e *env) secrets(t *testing.T) *ferric.Node {
 	_, err = e.Start(ctx, l, op, nil)
 	must(t, err)
 	must(t, e.Release(ctx, l))
+	must(t, e.PutNetworkBoot(ctx, &ferric.NetworkBoot{NodeUUID: n.UUID, Config: json.RawMessage(`"boot-cleartext"`)}))
+	must(t, e.PutBootFile(ctx, ferric.BootFile{NodeUUID: n.UUID, Name: "kernel", Source: json.RawMessage(`"source-cleartext"`)}))
 	must(t, e.CreateVolumeTarget(ctx, &ferric.VolumeTarget{NodeUUID: n.UUID, Properties: map[string]any{"auth_password": "volume-cleartext"}}))
 	return n
 }
@@ -48,15 +50,20 @@ func readSecrets(t *testing.T, s *store.Store, uuid string) string {
 	must(t, err)
 	op, err := s.Unfinished(t.Context(), uuid, flow.Provision)
 	must(t, err)
-	ledger := string(op.Params) + " " + op.Steps[0].Args["password"].(string) + " " + string(op.Steps[1].Data) + " " + string(op.Steps[1].Result)
+	boot, err := s.NetworkBoot(t.Context(), uuid)
+	must(t, err)
+	file, err := s.BootFile(t.Context(), uuid, "kernel")
+	must(t, err)
+	ledger := string(boot.Config) + " " + string(file.Source) + " " + string(op.Params) + " " + op.Steps[0].Args["password"].(string) + " " + string(op.Steps[1].Data) + " " + string(op.Steps[1].Result)
 	return ledger + " " + n.DriverInfo["ipmi_password"].(string) + " " + n.InstanceInfo["admin_pass"].(string) + " " + a.Token + " " + string(c) + " " +
 		v[0].Properties["auth_password"].(string)
 }
 
-const allSecrets = `{"steps": "params-cleartext"} args-cleartext "data-cleartext" "result-cleartext" ` + "hunter2-cleartext instance-cleartext token-cleartext configdrive-cleartext volume-cleartext"
+const allSecrets = `"boot-cleartext" "source-cleartext" {"steps": "params-cleartext"} args-cleartext "data-cleartext" "result-cleartext" ` + "hunter2-cleartext instance-cleartext token-cleartext configdrive-cleartext volume-cleartext"
 
 var sealedColumns = map[string]string{"driver_info": "nodes", "instance_info": "nodes", "token": "agent_sessions", "data": "configdrives",
-	"properties": "volume_targets", "sealed_params": "operations", "sealed_args": "steps", "sealed_data": "steps", "sealed_result": "steps"}
+	"properties": "volume_targets", "sealed_params": "operations", "sealed_args": "steps", "sealed_data": "steps", "sealed_result": "steps",
+	"config": "network_boots", "source": "boot_files"}
 
 func TestSecretsAreEncrypted(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
@@ -269,7 +276,7 @@ func TestRotate(t *testing.T) {
 		must(t, err)
 		done, err := s.Rotate(ctx)
 		must(t, err)
-		equal(t, "values rotated", done, 462)
+		equal(t, "values rotated", done, 464)
 		done, err = s.Rotate(ctx)
 		must(t, err)
 		equal(t, "values rotated again", done, 0)

@@ -40,6 +40,11 @@ type Options struct {
 	PacketTimeout time.Duration // time for the answer to one packet
 	// BootFiles override the loaders by architecture (option 93 values), per flavor. See DefaultBootFiles.
 	BootFiles map[boot.Flavor]map[uint16]string
+	// Now is the time by which leases run. It should not leap when the host's clock does. Default time.Now.
+	Now func() time.Time
+	// Ours reports whether an address is that of another server on the same leases. A machine that takes the offer of any other is reported.
+	// Optional: then nothing is.
+	Ours func(netip.Addr) bool
 }
 
 // Defaults returns o with its zero times replaced: leases of 1 h, offers of 1 min, declined addresses kept back 10

@@ -48,7 +48,7 @@ func (s *Server) Listen(ctx context.Context) error {
 			return err
 		}
 	}
-	h, err := NewHandler(opts, s.dir, s.leases, nil)
+	h, err := NewHandler(opts, s.dir, s.leases, opts.Now)
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (s *Server) expire(ctx context.Context) {
 		case <-tick.C:
 		}
 		ectx, cancel := context.WithTimeout(ctx, time.Minute)
-		n, err := s.leases.Expire(ectx, time.Now().Add(-s.opts.KeepTime))
+		n, err := s.leases.Expire(ectx, s.handler.now().Add(-s.opts.KeepTime))
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "dhcp: old leases could not be removed; tried again in an hour", "error", err)

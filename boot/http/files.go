@@ -78,9 +78,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, content io.ReadSe
 	http.ServeContent(w, r, "", mod, content)
 }
 
-// fail answers with 500 and no detail, and logs the reason.
+// fail answers with 500, or 503 if asking again may help, and no detail, and logs the reason.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	s.log.WarnContext(r.Context(), "boot http: file not served", "path", r.URL.Path, "error", err)
+	if boot.Unknown(err) {
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "the file cannot be had now", http.StatusServiceUnavailable)
+		return
+	}
 	http.Error(w, "the file cannot be read", http.StatusInternalServerError)
 }
 

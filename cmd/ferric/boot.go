@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"ferric"
 	"ferric/api"
@@ -28,6 +29,7 @@ import (
 type bootServices struct {
 	site      boot.Site
 	publisher *boot.Publisher
+	peers     *bootPeers
 }
 
 // setUpBoot opens the boot services on the provisioning interface, and adds the part that serves them.
@@ -49,12 +51,16 @@ func (s *service) setUpBoot(ctx context.Context, rest *api.API, pictures *images
 	if err := site.Validate(); err != nil {
 		return nil, err
 	}
-	publisher, err := boot.OpenPublisher(s.path("boot", "nodes"), map[boot.Flavor]boot.Renderer{
-		boot.FlavorPXE: pxe.Renderer{Site: site}, boot.FlavorIPXE: ipxe.Renderer{Site: site}})
+	peers, err := s.followPeers(ctx, ferric.BootHost{Host: s.cfg.Host, HTTP: site.HTTP, Address: addr.String(), Network: prefix.Masked().String()})
 	if err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, publisher.Close)
+	publisher := boot.NewPublisher(boot.PublisherOptions{Records: bootRecords{s.store}, Site: site, Peers: peers.URLs, Log: s.log,
+		Renderers: map[boot.Flavor]boot.Renderer{boot.FlavorPXE: pxe.Renderer{Site: site}, boot.FlavorIPXE: ipxe.Renderer{Site: site}}})
+	upgraded, err := s.importBoots(ctx)
+	if err != nil {
+		return nil, err
+	}
 	loaders := s.path("boot", "loaders")
 	if _, err := boot.Collect(ctx, loaders, b.LoaderDir, boot.DefaultAssets()); err != nil {
 		return nil, ferric.Errorf(ferric.ErrorCode(err), "boot.loader_dir: %w", err)
@@ -65,14 +71,12 @@ func (s *service) setUpBoot(ctx context.Context, rest *api.API, pictures *images
 			s.log.Warn("UEFI machines with the boot interface pxe cannot boot beside another DHCP server", "error", err)
 		}
 	}
-	pictures.site = site
+	pictures.site, pictures.peers = site, peers.URLs
 	if err := s.publishDiscovery(ctx, publisher, pictures, site); err != nil {
 		return nil, err
 	}
 	s.publisher = publisher
-	if err := s.removeStrangers(ctx); err != nil {
-		return nil, err
-	}
+	s.sweepShared(ctx, pictures, !upgraded)
 	tree := boot.Tree{publisher.Files(), os.DirFS(loaders)}
 
 	web := boothttp.NewServer(boothttp.Options{Address: netip.AddrPortFrom(addr, uint16(b.HTTPPort))}, tree, pictures, s.log, nil)
@@ -85,7 +89,7 @@ func (s *service) setUpBoot(ctx context.Context, rest *api.API, pictures *images
 		servers = append(servers, tftp.NewServer(tftp.Options{Address: netip.AddrPortFrom(addr, 0)}, append(tree, boot.ImageFS(pictures)), s.log, nil))
 	}
 	if b.DHCP != "off" {
-		d, err := s.dhcp(site, addr, prefix, publisher)
+		d, err := s.dhcp(ctx, &bootServices{site, publisher, peers}, addr, prefix)
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +111,7 @@ func (s *service) setUpBoot(ctx context.Context, rest *api.API, pictures *images
 		}
 		return group.Wait()
 	})
-	return &bootServices{site: site, publisher: publisher}, nil
+	return &bootServices{site, publisher, peers}, nil
 }
 
 // publishDiscovery serves the deploy ramdisk to machines that nobody knows, or takes that away again.
@@ -146,7 +150,7 @@ type server interface {
 }
 
 // dhcp makes the DHCP server.
-func (s *service) dhcp(site boot.Site, addr netip.Addr, prefix netip.Prefix, publisher *boot.Publisher) (*dhcp.Server, error) {
+func (s *service) dhcp(ctx context.Context, services *bootServices, addr netip.Addr, prefix netip.Prefix) (*dhcp.Server, error) {
 	b := s.cfg.Boot
 	network := dhcp.Network{Prefix: prefix.Masked()}
 	if b.DHCP == "server" {
@@ -165,12 +169,19 @@ func (s *service) dhcp(site boot.Site, addr netip.Addr, prefix netip.Prefix, pub
 		}
 		network.DNS = append(network.DNS, a)
 	}
-	opts := dhcp.Options{Interface: b.Interface, Address: addr, Proxy: b.DHCP == "proxy", Site: site, Networks: []dhcp.Network{network},
-		LeaseTime: b.LeaseTime}
+	opts := dhcp.Options{Interface: b.Interface, Address: addr, Proxy: b.DHCP == "proxy", Site: services.site, Networks: []dhcp.Network{network},
+		LeaseTime: b.LeaseTime, Ours: func(a netip.Addr) bool { return services.peers.Ours(a.String()) }}
 	if b.Discovery {
 		opts.Discovery = boot.FlavorIPXE
 	}
-	return dhcp.NewServer(opts, directory{s.store, publisher, s.cfg.DHCP.Provider == "neutron"}, leases{s.store}, s.log, nil), nil
+	if !opts.Proxy {
+		clock, err := s.startLeaseClock(ctx)
+		if err != nil {
+			return nil, err
+		}
+		opts.Now = clock.Now
+	}
+	return dhcp.NewServer(opts, directory{s.store, services.publisher, s.cfg.DHCP.Provider == "neutron"}, leases{s.store}, s.log, nil), nil
 }
 
 // interfaceAddress returns the address on an interface that machines are told, and its subnet.
@@ -214,25 +225,34 @@ type directory struct {
 	neutron   bool // Neutron's DHCP servers serve the nodes of its network interfaces
 }
 
-// Lookup implements dhcp.Directory.
+// Lookup implements dhcp.Directory. While the database is away it tells what is known of machines that booted a moment ago.
 func (d directory) Lookup(ctx context.Context, mac string) (dhcp.Machine, error) {
-	port, err := d.store.PortByMAC(ctx, mac)
-	if err != nil {
+	asked, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	port, err := d.store.PortByMAC(asked, mac)
+	if ferric.IsCode(err, ferric.CodeNotFound) {
 		return dhcp.Machine{}, err
 	}
-	m := dhcp.Machine{NodeUUID: port.NodeUUID}
 	if d.neutron {
+		if err != nil {
+			return dhcp.Machine{}, err // nobody knows now whose it is to answer
+		}
 		n, err := d.store.Node(ctx, port.NodeUUID)
 		if err != nil {
 			return dhcp.Machine{}, err
 		}
 		if kind := n.Interfaces[ferric.KindNetwork]; kind == "flat" || kind == "neutron" {
-			m.Elsewhere = true
-			return m, nil
+			return dhcp.Machine{NodeUUID: port.NodeUUID, Elsewhere: true}, nil
 		}
 	}
-	if c, ok := d.publisher.Lookup(mac); ok {
-		m.Boot = c.Flavor
+	c, bootErr := d.publisher.Lookup(ctx, mac)
+	switch {
+	case bootErr == nil && (err != nil || c.NodeUUID == port.NodeUUID):
+		return dhcp.Machine{NodeUUID: c.NodeUUID, Boot: c.Flavor}, nil
+	case err != nil:
+		return dhcp.Machine{}, err
+	case bootErr == nil, ferric.IsCode(bootErr, ferric.CodeNotFound):
+		return dhcp.Machine{NodeUUID: port.NodeUUID}, nil
 	}
-	return m, nil
+	return dhcp.Machine{}, bootErr
 }

@@ -26,19 +26,15 @@ func TestDiscovery(t *testing.T) {
 	site := boot.Site{HTTP: "http://192.0.2.1:8080", TFTP: netip.MustParseAddr("192.0.2.1")}
 	pictures := func() *images {
 		t.Helper()
-		i, err := newImages(cfg, slog.New(slog.DiscardHandler))
+		i, err := newImages(cfg, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
 		i.site = site
 		return i
 	}
-	publisher, err := boot.OpenPublisher(filepath.Join(dir, "boot"), map[boot.Flavor]boot.Renderer{
-		boot.FlavorPXE: pxe.Renderer{Site: site}, boot.FlavorIPXE: ipxe.Renderer{Site: site}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer publisher.Close()
+	publisher := boot.NewPublisher(boot.PublisherOptions{Records: &boot.MemoryRecords{}, Site: site, Renderers: map[boot.Flavor]boot.Renderer{
+		boot.FlavorPXE: pxe.Renderer{Site: site}, boot.FlavorIPXE: ipxe.Renderer{Site: site}}})
 	s := &service{cfg: cfg}
 
 	none := pictures()
@@ -58,10 +54,10 @@ func TestDiscovery(t *testing.T) {
 	if err := s.publishDiscovery(t.Context(), publisher, i, site); err != nil {
 		t.Fatal(err)
 	}
-	c, ok := publisher.Get(boot.DefaultID)
+	c, err := publisher.Get(t.Context(), boot.DefaultID)
 	want := "ipa-api-url=http://192.0.2.1:8080 ipa-inspection-callback-url=http://192.0.2.1:8080/v1/continue_inspection console=ttyS0"
-	if !ok || c.Cmdline != want {
-		t.Errorf("published %v with the command line %q, want %q", ok, c.Cmdline, want)
+	if err != nil || c.Cmdline != want {
+		t.Errorf("published (%v) with the command line %q, want %q", err, c.Cmdline, want)
 	}
 	for name, ref := range map[string]string{"kernel": c.Kernel, "ramdisk": c.Initrd} {
 		served, err := i.OpenImage(t.Context(), strings.TrimPrefix(ref, "images/"))
@@ -79,7 +75,7 @@ func TestDiscovery(t *testing.T) {
 	if err := s.publishDiscovery(t.Context(), publisher, i, site); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := publisher.Get(boot.DefaultID); ok {
+	if _, err := publisher.Get(t.Context(), boot.DefaultID); !ferric.IsCode(err, ferric.CodeNotFound) {
 		t.Error("machines that nobody knows are still served")
 	}
 }

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"time"
 
 	"ferric"
-	"ferric/api"
+	"ferric/boot"
 	"ferric/conductor"
 	"ferric/driver/ipmi"
 	"ferric/image"
@@ -23,8 +24,8 @@ const (
 	agentLost = 5 * time.Minute
 )
 
-// setUpConductor makes the conductor with its drivers and, if an interface is named, the boot services beside it.
-func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
+// setUpConductor makes the conductor with its drivers. services are the boot services of this process, nil if it has none.
+func (s *service) setUpConductor(ctx context.Context, pictures *images, services *bootServices) error {
 	cfg := s.cfg
 	idle := cfg.IPMI.SessionIdleTimeout
 	if idle == 0 {
@@ -40,22 +41,19 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 		Node: s.store.Node}}
 	s.closers = append(s.closers, func() error { consoles.Close(); return nil })
 
-	pictures, err := newImages(cfg, s.log)
-	if err != nil {
-		return err
-	}
-	s.closers = append(s.closers, pictures.Close)
 	p := parts{bmcs: pool, consoles: consoles, images: pictures, configDrives: s.store, cloud: s.cloud, states: s.store, log: s.log}
 	apiURL := cfg.Agent.ExternalCallbackURL
-	if cfg.HasRole("boot") && cfg.Boot.Interface != "" {
-		b, err := s.setUpBoot(ctx, rest, pictures)
+	switch {
+	case services != nil:
+		p.publisher, p.site = services.publisher, services.site
+		apiURL = cmp.Or(apiURL, services.site.HTTP)
+	case cfg.Bus.URL != "" && !cfg.HasRole("boot"):
+		others, err := s.publishForOthers(ctx, pictures)
 		if err != nil {
 			return err
 		}
-		p.publisher, p.site = b.publisher, b.site
-		if apiURL == "" {
-			apiURL = b.site.HTTP
-		}
+		p.publisher = others
+		apiURL = cmp.Or(apiURL, boot.AnyHost)
 	}
 	drivers, err := registry(cfg, p)
 	if err != nil {
@@ -67,7 +65,7 @@ func (s *service) setUpConductor(ctx context.Context, rest *api.API) error {
 	}
 	conf.RamdiskAPIURL = apiURL
 	conf.DeployKernel, conf.DeployRamdisk = pictures.kernel, pictures.ramdisk
-	way := s.watchDoors(ctx, cfg.HasRole("api") && cfg.API.EnableRamdiskEndpoints || p.publisher != nil && cfg.Agent.ExternalCallbackURL == "")
+	way := s.watchDoors(ctx, cfg.HasRole("api") && cfg.API.EnableRamdiskEndpoints || services != nil && cfg.Agent.ExternalCallbackURL == "")
 	if err := s.lockConductor(); err != nil {
 		return err
 	}

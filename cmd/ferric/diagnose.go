@@ -222,26 +222,20 @@ func (s *service) bootFindings(ctx context.Context) []ferric.Finding {
 	if s.publisher == nil {
 		return nil
 	}
+	all, err := s.publisher.List(ctx)
+	if err != nil {
+		return nil // the database is away, which others say
+	}
 	var out []ferric.Finding
-	for _, c := range s.publisher.List() {
+	for _, c := range all {
 		n, err := s.store.Node(ctx, c.NodeUUID)
-		f := ferric.Finding{Code: "boot-files-left", Severity: ferric.FindingWarning, Node: c.NodeUUID}
-		switch {
-		case len(c.MACs) == 0: // for machines that nobody knows
+		if err != nil || !idle(n.ProvisionState) || n.Reservation != "" {
 			continue
-		case ferric.IsCode(err, ferric.CodeNotFound):
-			f.What = "boot files are served for a node that does not exist"
-			f.Why = "the node was removed while its conductor could not remove them, or the database was restored"
-			f.Do = "ferric serve removes them at its next start"
-		case err != nil, !idle(n.ProvisionState), n.Reservation != "":
-			continue
-		default:
-			f.NodeName = n.Name
-			f.What = fmt.Sprintf("boot files are served for a node in the state %q, which boots nothing", n.ProvisionState)
-			f.Why = "its last operation could not remove them, or the database was restored"
-			f.Do = "its next cleaning or deploy replaces them; a machine that boots from the network now runs the ramdisk"
 		}
-		out = append(out, f)
+		out = append(out, ferric.Finding{Code: "boot-files-left", Severity: ferric.FindingWarning, Node: c.NodeUUID, NodeName: n.Name,
+			What: fmt.Sprintf("boot files are served for a node in the state %q, which boots nothing", n.ProvisionState),
+			Why:  "its last operation could not remove them, or the database was restored",
+			Do:   "its next cleaning or deploy replaces them; a machine that boots from the network now runs the ramdisk"})
 	}
 	return out
 }
@@ -249,22 +243,4 @@ func (s *service) bootFindings(ctx context.Context) []ferric.Finding {
 // idle reports whether nothing is served to a node in the state.
 func idle(s ferric.ProvisionState) bool {
 	return state.Stable(s) && s != ferric.Active && s != ferric.Rescue && s != ferric.ErrorState
-}
-
-// removeStrangers removes boot files of nodes that do not exist any more: nobody else will.
-func (s *service) removeStrangers(ctx context.Context) error {
-	for _, c := range s.publisher.List() {
-		_, err := s.store.Node(ctx, c.NodeUUID)
-		switch {
-		case len(c.MACs) == 0 || err == nil:
-		case ferric.IsCode(err, ferric.CodeNotFound):
-			if err := s.publisher.Unpublish(ctx, c.NodeUUID); err != nil {
-				return err
-			}
-			s.log.WarnContext(ctx, "removed the boot files of a node that does not exist", "node", c.NodeUUID)
-		default:
-			return err
-		}
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"ferric"
 	"ferric/agentapi"
@@ -25,11 +26,18 @@ type images struct {
 	opts   image.Options
 	source string // where agents get http(s) images by default: local or http
 
-	kernel, ramdisk string    // the configured ones, which need not lie in an allowed path
-	site            boot.Site // where machines reach the boot services; set before these run
+	kernel, ramdisk string          // the configured ones, which need not lie in an allowed path
+	site            boot.Site       // where machines reach the boot services; set before these run
+	peers           func() []string // the other hosts' URLs; nil or set before the services run
+	files           bootFiles       // nil: only this host knows what is shared
+	log             *slog.Logger
+
+	mu   sync.Mutex
+	tags map[string]taggedFile // by path
 }
 
-func newImages(cfg *config.Config, log *slog.Logger) (*images, error) {
+// newImages opens cache and shared files. files is where other hosts find what is shared here, and this one what they shared; it may be nil.
+func newImages(cfg *config.Config, files bootFiles, log *slog.Logger) (*images, error) {
 	opts := image.Options{FileRoots: cfg.Image.FileURLAllowedPaths, Insecure: cfg.Image.Insecure,
 		ConnectTimeout: cfg.Image.ConnectTimeout, IdleTimeout: cfg.Image.StallTimeout, Logger: log}
 	if cfg.Image.CAFile != "" {
@@ -47,7 +55,7 @@ func newImages(cfg *config.Config, log *slog.Logger) (*images, error) {
 	if err != nil {
 		return nil, errors.Join(err, cache.Close())
 	}
-	i := &images{cache: cache, shared: shared, opts: opts, source: cfg.Agent.ImageDownloadSource,
+	i := &images{cache: cache, shared: shared, opts: opts, source: cfg.Agent.ImageDownloadSource, files: files, log: log, tags: map[string]taggedFile{},
 		kernel: cfg.Boot.DeployKernel, ramdisk: cfg.Boot.DeployRamdisk}
 	if i.kernel == "" {
 		i.kernel = existing(filepath.Join(ramdiskDir(cfg), "kernel"))
@@ -97,48 +105,35 @@ func (i *images) Publish(ctx context.Context, node string, r agentdriver.ImageRe
 	if declared == "" && strings.HasSuffix(r.Source, ".qcow2") {
 		declared = "qcow2" // so that a damaged one is not taken for a raw disk
 	}
-	entry, release, err := i.cache.Get(ctx, image.Request{URL: r.Source, Checksum: sum, Declared: declared})
+	id, entry, err := i.share(ctx, node, "image", bootSource{URL: r.Source, Checksum: sum, Declared: declared})
 	if err != nil {
 		return agentapi.ImageInfo{}, err
 	}
-	defer release()
-	id, err := i.shared.Put(node, "image", entry.SHA256[:32], entry.Path)
-	if err != nil {
-		return agentapi.ImageInfo{}, err
-	}
-	return agentapi.ImageInfo{ID: r.Source, URLs: []string{i.site.URL("images/" + id)}, DiskFormat: string(entry.Format),
+	return agentapi.ImageInfo{ID: r.Source, URLs: i.urls("images/" + id), DiskFormat: string(entry.Format),
 		OSHashAlgo: "sha256", OSHashValue: entry.SHA256}, nil
 }
 
 // Withdraw implements agentdriver.Images.
-func (i *images) Withdraw(_ context.Context, node string) error {
-	return i.shared.Remove(node, "image")
+func (i *images) Withdraw(ctx context.Context, node string) error {
+	return i.unshare(ctx, node, "image")
 }
 
 // Share implements netboot.Files.
 func (i *images) Share(ctx context.Context, node, name, source string) (string, error) {
-	path, trusted := localPath(source), source == i.kernel || source == i.ramdisk
-	if path != "" && trusted {
-		tag, err := share.Tag(path)
-		if err != nil {
-			return "", err
-		}
-		id, err := i.shared.Put(node, name, tag, path)
-		return "images/" + id, err
-	}
-	if path != "" {
-		source = (&url.URL{Scheme: "file", Path: path}).String()
-	}
-	declared := "ari" // Glance's names of the formats: a ramdisk, else a kernel
+	src := bootSource{URL: source, Declared: "ari"} // Glance's names of the formats: a ramdisk, else a kernel
 	if name == "kernel" {
-		declared = "aki"
+		src.Declared = "aki"
 	}
-	entry, release, err := i.cache.Get(ctx, image.Request{URL: source, Declared: declared})
-	if err != nil {
-		return "", err
+	path := localPath(source)
+	switch {
+	case path != "" && source == i.kernel:
+		src = bootSource{Configured: "kernel"}
+	case path != "" && source == i.ramdisk:
+		src = bootSource{Configured: "ramdisk"}
+	case path != "":
+		src.URL = (&url.URL{Scheme: "file", Path: path}).String()
 	}
-	defer release()
-	id, err := i.shared.Put(node, name, entry.SHA256[:32], entry.Path)
+	id, _, err := i.share(ctx, node, name, src)
 	return "images/" + id, err
 }
 
@@ -154,20 +149,6 @@ func localPath(source string) string {
 }
 
 // Unshare implements netboot.Files.
-func (i *images) Unshare(_ context.Context, node string) error {
-	return i.shared.Remove(node, "kernel", "ramdisk")
-}
-
-// OpenImage implements boot.Images.
-func (i *images) OpenImage(_ context.Context, id string) (boot.Image, error) {
-	f, err := i.shared.Get(id)
-	if err != nil {
-		return boot.Image{}, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return boot.Image{}, ferric.Errorf(ferric.CodeInternal, "shared file: %w", err)
-	}
-	return boot.Image{Content: f, ModTime: info.ModTime(), ETag: id}, nil
+func (i *images) Unshare(ctx context.Context, node string) error {
+	return i.unshare(ctx, node, "kernel", "ramdisk")
 }

@@ -177,8 +177,25 @@ func (s *service) setUp(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	serving := cfg.HasRole("boot") && cfg.Boot.Interface != ""
+	if !serving && !cfg.HasRole("api") && !cfg.HasRole("conductor") {
+		return ferric.Errorf(ferric.CodeInvalid, "boot.interface: the only role of this process is boot, and no interface is named to serve machines on")
+	}
+	var pictures *images
+	var services *bootServices
+	if serving || cfg.HasRole("conductor") {
+		if pictures, err = newImages(cfg, s.store, s.log); err != nil {
+			return err
+		}
+		s.closers = append(s.closers, pictures.Close)
+	}
+	if serving {
+		if services, err = s.setUpBoot(ctx, rest, pictures); err != nil {
+			return err
+		}
+	}
 	if cfg.HasRole("conductor") {
-		if err := s.setUpConductor(ctx, rest); err != nil {
+		if err := s.setUpConductor(ctx, pictures, services); err != nil {
 			return err
 		}
 	}
@@ -189,9 +206,9 @@ func (s *service) setUp(ctx context.Context) (err error) {
 		if err := s.listenAPI(ctx, rest); err != nil {
 			return err
 		}
-		if cfg.API.EnableRamdiskEndpoints {
-			s.keepDoor(ctx)
-		}
+	}
+	if cfg.HasRole("api") && cfg.API.EnableRamdiskEndpoints || services != nil {
+		s.keepDoor(ctx)
 	}
 	return s.listenMetrics(ctx)
 }

@@ -7,13 +7,15 @@
 package share
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"ferric"
 )
@@ -70,7 +72,7 @@ func place(path, target string) error {
 		return ferric.Errorf(ferric.CodeNotFound, "shared file: %w", err)
 	}
 	defer in.Close()
-	tmp, err := os.CreateTemp(filepath.Dir(target), ".new-*")
+	tmp, err := os.CreateTemp(filepath.Dir(target), newPrefix+"*")
 	if err != nil {
 		return ferric.Errorf(ferric.CodeInternal, "shared file: %w", err)
 	}
@@ -111,6 +113,55 @@ func (f *Folder) remove(prefix, but string) error {
 	return nil
 }
 
+// IDs lists the shared files.
+func (f *Folder) IDs() ([]string, error) {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil, ferric.Errorf(ferric.CodeInternal, "shared files: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), newPrefix) {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
+}
+
+// Sweep takes away the files that are not to be kept, and what a process that died was copying an hour ago. It returns how many it took.
+func (f *Folder) Sweep(keep func(id string) bool) (removed int, err error) {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return 0, ferric.Errorf(ferric.CodeInternal, "shared files: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), newPrefix) {
+			if info, err := e.Info(); err != nil || time.Since(info.ModTime()) < time.Hour {
+				continue
+			}
+		} else if keep(e.Name()) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(f.dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return removed, ferric.Errorf(ferric.CodeInternal, "shared file: %w", err)
+		}
+		removed++
+	}
+	return removed, nil
+}
+
+// newPrefix begins the name of a file that is being copied.
+const newPrefix = ".new-"
+
+// Split takes an id apart. ok is false if it is none.
+func Split(id string) (node, name, tag string, ok bool) {
+	parts := strings.Split(id, "_")
+	if len(parts) != 3 || !word.MatchString(parts[0]) || !word.MatchString(parts[1]) || !word.MatchString(parts[2]) {
+		return "", "", "", false
+	}
+	return parts[0], parts[1], parts[2], true
+}
+
 // Get opens a shared file. CodeNotFound if there is none of the id.
 func (f *Folder) Get(id string) (*os.File, error) {
 	for _, w := range strings.Split(id, "_") {
@@ -125,14 +176,23 @@ func (f *Folder) Get(id string) (*os.File, error) {
 	return file, nil
 }
 
-// Tag makes a tag of a file's size and time, for files that need no checksum.
+// Tag makes a tag of a file's content.
 func Tag(path string) (string, error) {
-	info, err := os.Stat(path)
+	file, err := os.Open(path)
+	if err != nil {
+		return "", ferric.Errorf(ferric.CodeNotFound, "%w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
 	if err != nil {
 		return "", ferric.Errorf(ferric.CodeNotFound, "%w", err)
 	}
 	if !info.Mode().IsRegular() {
 		return "", ferric.Errorf(ferric.CodeInvalid, "%s is not a file", path)
 	}
-	return fmt.Sprintf("%x-%x", info.Size(), info.ModTime().UnixNano()), nil
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return "", ferric.Errorf(ferric.CodeUnavailable, "%w", err)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:32], nil
 }
