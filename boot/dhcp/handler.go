@@ -45,6 +45,8 @@ type Result struct {
 	IP       netip.Addr // address offered or given, if any
 	BootFile string     // boot file offered, if any
 	Err      error      // why, for every outcome but answered and accepted
+	// Stranger is a DHCP server that is not ours and whose offer a machine of ours took.
+	Stranger netip.Addr
 }
 
 // Handler decides what a DHCP packet is answered with. It does no network input or output.
@@ -103,6 +105,7 @@ func (h *Handler) Handle(ctx context.Context, in Request) Result {
 	}
 	if wants := h.wanted(req, c, in.Port); wants != nil {
 		res.Err = wants
+		h.findStranger(ctx, req, &res)
 		return res
 	}
 	m, err := h.dir.Lookup(ctx, c.mac)
@@ -127,6 +130,17 @@ func (h *Handler) Handle(ctx context.Context, in Request) Result {
 		res.Outcome, res.Reply, res.Err = outcomeOf(err), nil, err
 	}
 	return res
+}
+
+// findStranger notes that a machine of ours takes the offer of a server that is not ours. A proxy works beside one.
+func (h *Handler) findStranger(ctx context.Context, req *dhcpv4.DHCPv4, res *Result) {
+	id := toAddr(req.ServerIdentifier())
+	if h.opts.Proxy || h.opts.Ours == nil || req.MessageType() != dhcpv4.MessageTypeRequest || !id.IsValid() || h.opts.Ours(id) {
+		return
+	}
+	if m, err := h.dir.Lookup(ctx, res.MAC); err == nil {
+		res.Stranger, res.NodeUUID = id, m.NodeUUID
+	}
 }
 
 func outcomeOf(err error) Outcome {

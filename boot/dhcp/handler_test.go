@@ -200,6 +200,35 @@ func TestWhoIsAnswered(t *testing.T) {
 	}
 }
 
+// TestStranger lets machines take offers of other servers: of one of ours, which is as it should be, and of one that is not.
+func TestStranger(t *testing.T) {
+	ours := func(o *dhcp.Options) { o.Ours = func(a netip.Addr) bool { return a.String() == "192.0.2.2" } }
+	proxy := func(o *dhcp.Options) { ours(o); o.Proxy = true }
+	tests := map[string]struct {
+		mac, server string
+		change      func(*dhcp.Options)
+		want        string
+	}{
+		"a stranger":            {macKnown, "192.0.2.66", ours, "192.0.2.66"},
+		"another of ours":       {macKnown, "192.0.2.2", ours, ""},
+		"not our machine":       {macUnknown, "192.0.2.66", ours, ""},
+		"nobody knows who ours": {macKnown, "192.0.2.66", nil, ""},
+		"beside which we work":  {macKnown, "192.0.2.66", proxy, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			res := newRig(t, tt.change).handle(tt.mac, dhcpv4.MessageTypeRequest, chosen(tt.server), wants("192.0.2.100"))
+			got := ""
+			if res.Stranger.IsValid() {
+				got = res.Stranger.String()
+			}
+			if got != tt.want || res.Outcome != dhcp.OutcomeIgnored {
+				t.Errorf("stranger %q, outcome %s; want %q and no answer", got, res.Outcome, tt.want)
+			}
+		})
+	}
+}
+
 func TestLease(t *testing.T) {
 	r := newRig(t, nil)
 	offer := r.handle(macKnown, dhcpv4.MessageTypeDiscover)

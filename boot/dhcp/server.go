@@ -28,6 +28,8 @@ type Server struct {
 	conns    map[int]*net.UDPConn // by port
 	frames   *frameSender
 	listened bool
+
+	strangers map[netip.Addr]time.Time // other DHCP servers, and when they were reported; of the goroutine of ServerPort
 }
 
 // NewServer returns a server. leases may be nil in proxy mode, obs may be nil.
@@ -161,6 +163,9 @@ func (s *Server) packet(ctx context.Context, conn *net.UDPConn, frames *frameSen
 	if s.obs != nil {
 		s.obs.Packet(res.Kind, res.Outcome)
 	}
+	if res.Stranger.IsValid() {
+		s.warnOf(ctx, res)
+	}
 	level := slog.LevelDebug
 	switch res.Outcome {
 	case OutcomeAnswered, OutcomeAccepted, OutcomeRefused:
@@ -186,6 +191,26 @@ func (s *Server) packet(ctx context.Context, conn *net.UDPConn, frames *frameSen
 		attrs = append(attrs, slog.Any("error", res.Err))
 	}
 	s.log.LogAttrs(ctx, level, "dhcp", attrs...)
+}
+
+// How often a DHCP server that is not ours is reported, and how many are kept in mind.
+const (
+	strangerInterval = 10 * time.Minute
+	maxStrangers     = 100
+)
+
+// warnOf reports a DHCP server that is not ours.
+func (s *Server) warnOf(ctx context.Context, res Result) {
+	if last, ok := s.strangers[res.Stranger]; ok && time.Since(last) < strangerInterval {
+		return
+	}
+	if s.strangers == nil || len(s.strangers) >= maxStrangers {
+		s.strangers = map[netip.Addr]time.Time{}
+	}
+	s.strangers[res.Stranger] = time.Now()
+	s.log.WarnContext(ctx, "dhcp: another DHCP server is on this segment, and a machine took its offer: it does not boot what Ferric wants it to. "+
+		"Take that server away, let it ignore the machine, or set boot.dhcp to proxy, which works beside it",
+		"interface", s.opts.Interface, "server", res.Stranger.String(), "mac", res.MAC, "node", res.NodeUUID)
 }
 
 func (s *Server) send(conn *net.UDPConn, frames *frameSender, r *Reply) error {

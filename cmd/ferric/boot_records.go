@@ -14,6 +14,7 @@ import (
 
 	"ferric"
 	"ferric/boot"
+	"ferric/state"
 	"ferric/store"
 )
 
@@ -96,8 +97,15 @@ func (s *service) importBoots(ctx context.Context) (found bool, err error) {
 			s.log.WarnContext(ctx, "a boot configuration of an earlier version cannot be read; the node's next deployment writes it anew", "file", file, "error", err)
 			continue
 		}
-		if _, err = records.ByNode(ctx, c.NodeUUID); ferric.IsCode(err, ferric.CodeNotFound) {
-			err = records.Put(ctx, c)
+		var n *ferric.Node
+		if n, err = s.store.Node(ctx, c.NodeUUID); err == nil && state.Stable(n.ProvisionState) && n.ProvisionState != ferric.Rescue {
+			continue // another conductor ended meanwhile what it was for
+		}
+		if err == nil {
+			_, err = records.ByNode(ctx, c.NodeUUID)
+			if ferric.IsCode(err, ferric.CodeNotFound) {
+				err = records.Put(ctx, c)
+			}
 		}
 		switch {
 		case ferric.IsCode(err, ferric.CodeNotFound), ferric.IsCode(err, ferric.CodeConflict):
@@ -114,8 +122,8 @@ func (s *service) importBoots(ctx context.Context) (found bool, err error) {
 
 // How often a boot host shows that it is there, and how long it counts as there after that. Who believes that it is there and is wrong tries the next one.
 const (
-	bootBeat = 10 * time.Second
-	bootLost = time.Minute
+	bootBeat = 3 * time.Second
+	bootLost = 30 * time.Second
 )
 
 // bootPeers knows the other hosts that serve machines on the same network, or all of them if this one serves none (own is empty).

@@ -14,6 +14,7 @@ import (
 	"ferric/boot/ipxe"
 	"ferric/boot/pxe"
 	"ferric/config"
+	"ferric/store"
 )
 
 // TestDiscovery publishes the deploy ramdisk for machines that nobody knows, and takes it away when discovery is switched off.
@@ -77,5 +78,50 @@ func TestDiscovery(t *testing.T) {
 	}
 	if _, err := publisher.Get(t.Context(), boot.DefaultID); !ferric.IsCode(err, ferric.CodeNotFound) {
 		t.Error("machines that nobody knows are still served")
+	}
+}
+
+// TestBootFilesOfAnEarlierVersion takes over what an earlier version kept in files, once, and removes the files.
+func TestBootFilesOfAnEarlierVersion(t *testing.T) {
+	c := store.Defaults()
+	c.DataDir = t.TempDir()
+	db, err := store.Open(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	node := &ferric.Node{Driver: "fake-hardware", ProvisionState: ferric.DeployWait}
+	done := &ferric.Node{Driver: "fake-hardware", ProvisionState: ferric.Active}
+	for _, n := range []*ferric.Node{node, done} {
+		if err := db.CreateNode(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nodes := filepath.Join(c.DataDir, "boot", "nodes", "nodes")
+	if err := os.MkdirAll(nodes, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := func(id, mac string) string {
+		return `{"node_uuid": "` + id + `", "macs": ["` + mac + `"], "flavor": "ipxe", "mode": "ramdisk", "kernel": "images/k", "initrd": "images/r", "cmdline": "x=1"}`
+	}
+	for name, content := range map[string]string{node.UUID + ".json": text(node.UUID, "52:54:00:00:00:01"), "default.json": "{}",
+		done.UUID + ".json": text(done.UUID, "52:54:00:00:00:03"),
+		"gone.json": text("1be26c0b-03f2-4d2e-ae87-c02d7f33c123", "52:54:00:00:00:02"), "damaged.json": "{", ".tmp-1.json": "{"} {
+		if err := os.WriteFile(filepath.Join(nodes, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &service{cfg: &config.Config{DataDir: c.DataDir}, store: db, log: slog.New(slog.DiscardHandler)}
+	for i, want := range []bool{true, false} {
+		if found, err := s.importBoots(t.Context()); err != nil || found != want {
+			t.Errorf("start %d: found %v, %v", i, found, err)
+		}
+	}
+	all, err := bootRecords{db}.All(t.Context())
+	if err != nil || len(all) != 1 || all[0].NodeUUID != node.UUID || all[0].Cmdline != "x=1" || all[0].At.IsZero() {
+		t.Errorf("taken over: %+v, %v", all, err)
+	}
+	if _, err := os.Stat(filepath.Join(c.DataDir, "boot", "nodes")); !os.IsNotExist(err) {
+		t.Errorf("the files are still there: %v", err)
 	}
 }

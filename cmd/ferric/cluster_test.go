@@ -31,6 +31,7 @@ type cluster struct {
 	nats   []*natsserver.Server
 	shared []string
 	procs  map[string]*process
+	hosts  map[string]*netHost // where processes run, by name; others run where the test does
 }
 
 // process is one ferric.
@@ -80,7 +81,12 @@ func (c *cluster) start(name, roles string, more ...string) *process {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(os.Args[0], append(args, more...)...), name: name, url: "http://" + listen, log: log, ended: make(chan struct{})}
+	cmd := exec.Command(os.Args[0], append(args, more...)...)
+	if h := c.hosts[name]; h != nil {
+		cmd = h.command(append([]string{os.Args[0]}, cmd.Args[1:]...)...)
+		h.forward(nil, h, listen)
+	}
+	p := &process{Cmd: cmd, name: name, url: "http://" + listen, log: log, ended: make(chan struct{})}
 	p.Env = append(os.Environ(), asFerric+"=1")
 	p.Stderr = log
 	if err := p.Start(); err != nil {
