@@ -106,7 +106,7 @@ func TestBootFilesOfAnEarlierVersion(t *testing.T) {
 	}
 	for name, content := range map[string]string{node.UUID + ".json": text(node.UUID, "52:54:00:00:00:01"), "default.json": "{}",
 		done.UUID + ".json": text(done.UUID, "52:54:00:00:00:03"),
-		"gone.json": text("1be26c0b-03f2-4d2e-ae87-c02d7f33c123", "52:54:00:00:00:02"), "damaged.json": "{", ".tmp-1.json": "{"} {
+		"gone.json":         text("1be26c0b-03f2-4d2e-ae87-c02d7f33c123", "52:54:00:00:00:02"), "damaged.json": "{", ".tmp-1.json": "{"} {
 		if err := os.WriteFile(filepath.Join(nodes, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
