@@ -174,7 +174,7 @@ func (c *Conductor) collectCleanSteps(ctx context.Context, t *driver.Task) (flow
 		}
 		offered = append(offered, fromAgent...)
 	}
-	steps := automatic(offered, c.CleanPriorities, c.DisallowedSteps[driver.CleanPhase])
+	steps := automatic(driver.CleanPhase, offered, c.CleanPriorities, c.DisallowedSteps[driver.CleanPhase])
 	named := len(p.Steps) > 0
 	if !p.Manual { // what operators ask for was refused before
 		p.Steps = slices.DeleteFunc(p.Steps, func(s rpc.StepArgs) bool {

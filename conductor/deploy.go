@@ -145,7 +145,7 @@ func (c *Conductor) collectDeploySteps(ctx context.Context, t *driver.Task) (flo
 			}
 		}
 	}
-	steps := automatic(offered, nil, c.DisallowedSteps[driver.DeployPhase])
+	steps := automatic(driver.DeployPhase, offered, nil, c.DisallowedSteps[driver.DeployPhase])
 	overrides, err := deployOverrides(p.Steps, p.Templates, append(offered, c.coreStep(t)...), false)
 	if err != nil {
 		return flow.Outcome{}, err
@@ -156,7 +156,7 @@ func (c *Conductor) collectDeploySteps(ctx context.Context, t *driver.Task) (flo
 			steps = append(steps, o)
 		}
 	}
-	byPriority(steps)
+	byPriority(driver.DeployPhase, steps)
 	if i := slices.IndexFunc(steps, func(s flow.Step) bool { return s.Name == "tear_down_agent" }); i >= 0 {
 		steps = slices.Insert(steps, i, c.logsAlways()...)
 	}

@@ -59,7 +59,8 @@ func killings() map[string]killing {
 			args:  asks(rpc.StepArgs{Interface: "deploy", Step: "erase_devices"}, reserved("reboot", nil), reserved("wait", map[string]any{"seconds": 0})),
 			begun: map[string]int{"erase_devices": 1}, want: []string{"boots the ramdisk", "erased", "off", "boots the ramdisk", "off"}},
 		"abort of a failed service": {verb: "abort", from: ferric.ServiceFailed, end: ferric.Active, make: inTheRamdisk, want: []string{"off", "boots the disk"}, least: 7,
-			error: "By request, the service operation was aborted"},
+			is:    func(b *bench, n *ferric.Node) string { return string(b.site.machine(n.UUID).bootDevice()) },
+			error: "By request, the service operation was aborted", become: "disk"},
 		"children": {verb: "service", from: ferric.Active, end: ferric.Active, args: asks(onChildren(vent(1)), onChildren(reserved("power_on", nil))),
 			make: parentOfOne, want: []string{"vent 1", "boots nothing"}},
 	}
@@ -86,6 +87,7 @@ func running(b *bench) *machine { return deployed(b, "lab") }
 // inTheRamdisk is a machine that a failed service left in its ramdisk.
 func inTheRamdisk(b *bench) *machine {
 	m := deployed(b, "lab")
+	m.prepare(ferric.BootPXE)
 	if err := b.store.BeginAgentSession(b.Context(), m.id); err != nil {
 		b.Fatal(err)
 	}

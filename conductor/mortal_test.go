@@ -162,11 +162,11 @@ func (m *mortal) Signal(ctx context.Context, node, event string) error {
 }
 
 func (m *mortal) BeginAgentSession(ctx context.Context, node string) error {
-	return m.other(func() error { return m.Store.BeginAgentSession(ctx, node) })
+	return m.write(func() error { return m.Store.BeginAgentSession(ctx, node) })
 }
 
 func (m *mortal) EndAgentSession(ctx context.Context, node string) error {
-	return m.other(func() error { return m.Store.EndAgentSession(ctx, node) })
+	return m.write(func() error { return m.Store.EndAgentSession(ctx, node) })
 }
 
 func (m *mortal) ChangeAgentSession(ctx context.Context, node string, f func(*ferric.AgentSession) error) (s *ferric.AgentSession, err error) {
@@ -179,11 +179,11 @@ func (m *mortal) AgentsCalled(ctx context.Context, calls []ferric.AgentSession) 
 }
 
 func (m *mortal) SetConfigDrive(ctx context.Context, node string, data []byte) error {
-	return m.other(func() error { return m.Store.SetConfigDrive(ctx, node, data) })
+	return m.write(func() error { return m.Store.SetConfigDrive(ctx, node, data) })
 }
 
 func (m *mortal) DeleteConfigDrive(ctx context.Context, node string) error {
-	return m.other(func() error { return m.Store.DeleteConfigDrive(ctx, node) })
+	return m.write(func() error { return m.Store.DeleteConfigDrive(ctx, node) })
 }
 
 func (m *mortal) SetDriverState(ctx context.Context, node, name string, state []byte) error {
@@ -191,11 +191,11 @@ func (m *mortal) SetDriverState(ctx context.Context, node, name string, state []
 }
 
 func (m *mortal) SetBIOSSettings(ctx context.Context, node string, s []ferric.BIOSSetting) error {
-	return m.other(func() error { return m.Store.SetBIOSSettings(ctx, node, s) })
+	return m.write(func() error { return m.Store.SetBIOSSettings(ctx, node, s) })
 }
 
 func (m *mortal) SetFirmware(ctx context.Context, node string, c []ferric.FirmwareComponent) error {
-	return m.other(func() error { return m.Store.SetFirmware(ctx, node, c) })
+	return m.write(func() error { return m.Store.SetFirmware(ctx, node, c) })
 }
 
 func (m *mortal) SetInventory(ctx context.Context, i *ferric.Inventory) error {

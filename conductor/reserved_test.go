@@ -92,3 +92,19 @@ func TestPowerOffIsForbidden(t *testing.T) {
 		t.Error("the machine is off")
 	}
 }
+
+// TestStepsThatSayNothing: a step of which its driver does not say how it may be repeated is not. A reboot is looked after by its own code.
+func TestStepsThatSayNothing(t *testing.T) {
+	b := newBench(t)
+	b.boot("one")
+	m := deployed(b, "lab")
+	b.verb(m.id, "service", asks(rpc.StepArgs{Interface: "management", Step: "mystery"}, vent(1), reserved("reboot", nil), reserved("power_on", nil)))
+	b.reaches(m.id, ferric.Active)
+	have := map[string]flow.Repeat{}
+	for _, s := range b.operation(m.id).Steps {
+		if !s.Hidden {
+			have[s.Name] = s.Repeat
+		}
+	}
+	same(t, "classes", map[string]flow.Repeat{"mystery": flow.Never, "vent": flow.Safe, "reboot": flow.Check, "power_on": flow.Safe}, have)
+}

@@ -237,16 +237,35 @@ func (c *Conductor) serviceAbortProgram() *program {
 			return nil
 		},
 		own: map[string]stepCode{
-			"give_back": func(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-				in, err := inRamdisk(ctx, t)
-				if err != nil {
-					return flow.Outcome{}, err
-				}
-				if !in {
-					return flow.Done("the machine is not in the ramdisk"), t.Set.Network().Disconnect(ctx, t, driver.ForServicing)
-				}
-				return flow.Done(nil), c.backToInstance(ctx, t, driver.ForServicing)
-			},
+			"give_back":      c.giveBack,
 			"start_instance": c.startInstance,
 		}}
+}
+
+// leaving is the checkpoint of giveBack.
+type leaving struct {
+	Ramdisk bool `json:"ramdisk"` // the machine was in it
+}
+
+// giveBack takes a machine out of the ramdisk in which a failed service left it. That it was there is known only until its agent is forgotten, which is
+// before all is done.
+func (c *Conductor) giveBack(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+	var at leaving
+	if err := t.Flow.Load(&at); err != nil {
+		return flow.Outcome{}, err
+	}
+	if !at.Ramdisk {
+		in, err := inRamdisk(ctx, t)
+		if err != nil {
+			return flow.Outcome{}, err
+		}
+		if !in {
+			return flow.Done("the machine is not in the ramdisk"), t.Set.Network().Disconnect(ctx, t, driver.ForServicing)
+		}
+		at.Ramdisk = true
+		if err := t.Flow.Save(ctx, at); err != nil {
+			return flow.Outcome{}, err
+		}
+	}
+	return flow.Done(nil), c.backToInstance(ctx, t, driver.ForServicing)
 }

@@ -243,13 +243,14 @@ func (g labManagement) SetBootDevice(_ context.Context, m *driver.Machine, d fer
 
 func (g labManagement) Steps(_ *driver.Machine, phase driver.Phase) []driver.Step {
 	if phase == driver.VerifyPhase {
-		return []driver.Step{{Name: "note_vendor", Phase: phase, Priority: 1, Run: func(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
+		return []driver.Step{{Name: "note_vendor", Phase: phase, Priority: 1, Repeat: flow.Safe, Run: func(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
 			return flow.Done(nil), t.Mutate(ctx, func(n *ferric.Node) error { n.Properties["vendor"] = "lab"; return nil })
 		}}}
 	}
 	return []driver.Step{
-		{Name: "hold", Phase: phase, Run: func(context.Context, *driver.Task) (flow.Outcome, error) { return flow.Hold(), nil }},
-		{Name: "vent", Phase: phase, Args: map[string]driver.Arg{"seconds": {Required: true}, "fan": {}},
+		{Name: "hold", Phase: phase, Repeat: flow.Safe, Run: func(context.Context, *driver.Task) (flow.Outcome, error) { return flow.Hold(), nil }},
+		{Name: "mystery", Phase: phase, Run: func(context.Context, *driver.Task) (flow.Outcome, error) { return flow.Done(nil), nil }},
+		{Name: "vent", Phase: phase, Repeat: flow.Safe, Args: map[string]driver.Arg{"seconds": {Required: true}, "fan": {}},
 			Run: func(_ context.Context, t *driver.Task) (flow.Outcome, error) {
 				g.s.machine(t.Node.UUID).noteOnce(fmt.Sprint("vent ", t.Flow.Step.Args["seconds"]))
 				return flow.Done(nil), nil

@@ -22,12 +22,12 @@ type offer struct {
 	ramdisk bool // it needs the ramdisk
 }
 
-// driverSteps returns the steps that the node's interfaces offer in a phase.
+// driverSteps returns the steps that the node's interfaces offer in a phase. One of which the driver does not say how it may be repeated is not.
 func driverSteps(set *driver.Set, m *driver.Machine, phase driver.Phase) []offer {
 	var out []offer
 	for kind, steps := range set.Steps(m, phase) {
 		for _, s := range steps {
-			o := offer{Step: flow.Step{Interface: string(kind), Name: s.Name, Priority: s.Priority, Repeat: cmp.Or(s.Repeat, flow.Safe)},
+			o := offer{Step: flow.Step{Interface: string(kind), Name: s.Name, Priority: s.Priority, Repeat: cmp.Or(s.Repeat, flow.Never)},
 				args: s.Args, ramdisk: s.RequiresRamdisk}
 			o.Info = info(s.Abortable, s.Args, s.RequiresRamdisk)
 			if phase == driver.DeployPhase { // a deploy may be given up at any step
@@ -86,11 +86,15 @@ func (c *Conductor) agentSteps(ctx context.Context, t *driver.Task, phase driver
 	return offers, out, true, nil
 }
 
-// byPriority orders steps as Ironic does: falling priority, then by interface in its fixed order, then by name.
-func byPriority(steps []flow.Step) {
-	rank := func(kind string) int {
-		return slices.Index([]string{"network", "vendor", "power", "management", "firmware", "deploy", "bios", "raid"}, kind)
+// byPriority orders steps as Ironic does: falling priority, then by interface in the phase's fixed order, then by name.
+func byPriority(phase driver.Phase, steps []flow.Step) {
+	order := []ferric.InterfaceKind{ferric.KindNetwork, ferric.KindVendor, ferric.KindPower, ferric.KindManagement, ferric.KindFirmware, ferric.KindDeploy,
+		ferric.KindBIOS, ferric.KindRAID}
+	if phase == driver.VerifyPhase {
+		order = []ferric.InterfaceKind{ferric.KindPower, ferric.KindManagement, ferric.KindFirmware, ferric.KindInspect, ferric.KindDeploy, ferric.KindBoot,
+			ferric.KindBIOS, ferric.KindRAID, ferric.KindVendor, ferric.KindNetwork, ferric.KindStorage, ferric.KindConsole, ferric.KindRescue}
 	}
+	rank := func(kind string) int { return slices.Index(order, ferric.InterfaceKind(kind)) }
 	slices.SortStableFunc(steps, func(a, b flow.Step) int {
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(rank(a.Interface), rank(b.Interface)), cmp.Compare(a.Name, b.Name))
 	})
@@ -98,7 +102,7 @@ func byPriority(steps []flow.Step) {
 
 // automatic keeps the steps that run without being asked for. Where several offer the same step of the same interface, the one of
 // higher priority wins. overrides changes priorities by "interface.step"; disallowed names steps that never run.
-func automatic(offers []offer, overrides map[string]int, disallowed []string) []flow.Step {
+func automatic(phase driver.Phase, offers []offer, overrides map[string]int, disallowed []string) []flow.Step {
 	best := map[string]flow.Step{}
 	for _, o := range offers {
 		s := o.Step
@@ -114,7 +118,7 @@ func automatic(offers []offer, overrides map[string]int, disallowed []string) []
 	for _, s := range best {
 		out = append(out, s)
 	}
-	byPriority(out)
+	byPriority(phase, out)
 	return out
 }
 

@@ -44,6 +44,6 @@ func (c *Conductor) verify(ctx context.Context, t *driver.Task) (flow.Outcome, e
 }
 
 func (c *Conductor) collectVerifySteps(_ context.Context, t *driver.Task) (flow.Outcome, error) {
-	steps := automatic(driverSteps(t.Set, t.Machine, driver.VerifyPhase), c.VerifyPriorities, nil)
+	steps := automatic(driver.VerifyPhase, driverSteps(t.Set, t.Machine, driver.VerifyPhase), c.VerifyPriorities, nil)
 	return flow.Done(nil).Then(steps...), nil
 }
