@@ -142,7 +142,7 @@ func merge(d *ferric.Diagnosis, answers []rpc.Examined) {
 // ownFindings tells what is not well on this host.
 func (s *service) ownFindings(ctx context.Context) []ferric.Finding {
 	dirs := map[string]string{"data_dir": s.cfg.DataDir, "image.cache_dir": s.cfg.Image.CacheDir, "agent.deploy_logs_dir": s.cfg.Agent.DeployLogsDir}
-	return slices.Concat(healthFindings(s.health.Run(ctx)), diskFindings(dirs), s.bootFindings(ctx))
+	return slices.Concat(healthFindings(s.health.Run(ctx)), diskFindings(dirs), s.bootFindings(ctx), cloudFindings(ctx, s.cfg, s.cloud))
 }
 
 func healthFindings(r obs.Report) []ferric.Finding {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ferric"
+	"ferric/api"
 	"ferric/conductor/ring"
 	"ferric/config"
 	"ferric/doctor"
@@ -142,8 +143,8 @@ func (d *doctorCall) fromAPI(ctx context.Context, cfg *config.Config) (*report, 
 	if err != nil {
 		return nil, ferric.Errorf(ferric.CodeInvalid, "url: %w", err)
 	}
-	if user := os.Getenv("OS_USERNAME"); user != "" {
-		rq.SetBasicAuth(user, os.Getenv("OS_PASSWORD"))
+	if found, err := d.authenticate(rq, cfg); err != nil || found != nil {
+		return found, err
 	}
 	client := &http.Client{}
 	if d.caFile != "" {
@@ -177,6 +178,33 @@ func (d *doctorCall) fromAPI(ctx context.Context, cfg *config.Config) (*report, 
 	return r, nil
 }
 
+// authenticate gives a request of the API what it needs: a token where Keystone decides, else user and password. When Keystone gives no token the
+// API cannot be asked, and that is what is found.
+func (d *doctorCall) authenticate(rq *http.Request, cfg *config.Config) (*report, error) {
+	if cfg.API.AuthStrategy != api.Keystone && os.Getenv("OS_AUTH_URL") == "" && os.Getenv("OS_CLOUD") == "" {
+		if user := os.Getenv("OS_USERNAME"); user != "" {
+			rq.SetBasicAuth(user, os.Getenv("OS_PASSWORD"))
+		}
+		return nil, nil
+	}
+	session, err := adminSession(cfg, "")
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	token, err := session.Token(rq.Context())
+	if err != nil {
+		f := keystoneFinding(session, err)
+		if f.Code == "keystone-refuses-us" {
+			return nil, err // a person's own password, perhaps
+		}
+		return &report{Findings: []reportFinding{{Code: f.Code, Severity: f.Severity, What: f.What, Why: f.Why, Do: f.Do}},
+			Unseen: []string{"everything else: the API wants a token from Keystone; --db looks into the database itself"}}, nil
+	}
+	rq.Header.Set("X-Auth-Token", token)
+	return nil, nil
+}
+
 // faultOf is the text of an error in Ironic's format, or what there is.
 func faultOf(body []byte) string {
 	var outer struct {
@@ -201,6 +229,13 @@ func (d *doctorCall) fromDatabase(ctx context.Context, cfg *config.Config, stder
 	found := &ferric.Diagnosis{Unseen: []string{"machines, files and the conductors' disks: --db asks no conductor"}}
 	for _, f := range diskFindings(map[string]string{"data_dir": cfg.DataDir}) {
 		found.Findings = append(found.Findings, f)
+	}
+	if cfg.API.AuthStrategy == api.Keystone {
+		session, err := openCloud(&cfg.OpenStack, os.Environ(), log)
+		if err != nil {
+			return nil, err
+		}
+		found.Findings = append(found.Findings, cloudFindings(ctx, cfg, session)...)
 	}
 	_, problems, err := store.Check(ctx, conf, log)
 	if err != nil {

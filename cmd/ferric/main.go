@@ -25,6 +25,7 @@ func commands() []command {
 		{"policy", "show the rules of who may do what, or check a policy file", policyCommand},
 		{"db", "back the database up, restore, check and migrate it, change its key", dbCommand},
 		{"doctor", "find what is stuck, locked or different from the machines, and what to do", doctorCommand},
+		{"openstack", "enter Ferric in the catalogue of an OpenStack cloud", openstackCommand},
 		{"ramdisk", "build the deploy ramdisk", ramdiskCommand},
 		{"lab", "virtual bare metal, for trying Ferric without hardware", labCommand},
 		{"agent", "the program in the deploy ramdisk", agentCommand},
@@ -65,7 +66,7 @@ func usage(w io.Writer) {
 	fmt.Fprintln(w, "Ferric provisions bare metal. Usage: ferric SUBCOMMAND [flags]")
 	fmt.Fprintln(w)
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.help)
+		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.help)
 	}
 	fmt.Fprintln(w, "\nferric SUBCOMMAND -h shows its flags.")
 }
