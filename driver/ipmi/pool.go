@@ -26,6 +26,9 @@ type Options struct {
 	SessionIdle time.Duration
 	MaxSessions int // open at the same time, over all BMCs; default 4096
 	MaxQueue    int // operations waiting for one BMC before CodeBusy; default 64
+	// MaxSensorRecords bounds the sensor data records that are remembered, of all BMCs together, in about 150 bytes each; equal repositories
+	// are kept once. Default 250,000.
+	MaxSensorRecords int
 
 	// A BMC that did not answer BreakerAfter operations in a row (default 3) is left alone for BreakerWait
 	// (default 10 s), then twice as long, up to BreakerMax (default 5 min). Meanwhile periodic operations fail
@@ -63,6 +66,7 @@ func (o Options) withDefaults() Options {
 	}
 	count(&o.MaxSessions, 4096)
 	count(&o.MaxQueue, 64)
+	count(&o.MaxSensorRecords, 250_000)
 	count(&o.BreakerAfter, 3)
 	fill(&o.BreakerWait, 10*time.Second)
 	fill(&o.BreakerMax, 5*time.Minute)
@@ -96,6 +100,7 @@ type Pool struct {
 	waiting atomic.Int32 // operations that wait for a slot
 	logins  atomic.Int64
 	sent    atomic.Int64
+	sdrs    *sdrCache
 
 	mu     sync.Mutex
 	closed bool
@@ -106,7 +111,7 @@ type Pool struct {
 func NewPool(o Options) *Pool {
 	o = o.withDefaults()
 	o.CipherSuites = slices.DeleteFunc(slices.Clone(o.CipherSuites), func(id int) bool { _, ok := suites[id]; return !ok })
-	p := &Pool{opts: o, slots: make(chan struct{}, o.MaxSessions), actors: map[string]*actor{}}
+	p := &Pool{opts: o, slots: make(chan struct{}, o.MaxSessions), actors: map[string]*actor{}, sdrs: newSDRCache(o.MaxSensorRecords)}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.wg.Go(p.sweep)
 	return p

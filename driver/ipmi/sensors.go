@@ -29,9 +29,10 @@ type Sensor struct {
 	States           uint16             // of a discrete sensor: bit i is state i
 }
 
-// Sensors reads all sensors of the BMC. It takes one command for each sensor and several for each record, so
-// seconds on most BMCs; operations of others come in between. Safe to repeat. CodeUnsupported if the BMC keeps no
-// sensor records.
+// Sensors reads all sensors of the BMC. It takes one command for each sensor, and at first several for each record, so
+// seconds on most BMCs; operations of others come in between. Records are remembered until the BMC says that its
+// repository changed, for a day at most, or for an hour if it has no dates. Safe to repeat. CodeUnsupported if the BMC
+// keeps no sensor records.
 func (b BMC) Sensors(ctx context.Context) ([]Sensor, error) {
 	records, err := b.sensorRecords(ctx)
 	if err != nil {
@@ -58,8 +59,8 @@ func (b BMC) runOne(ctx context.Context, what string, c command) ([]byte, error)
 	return data, err
 }
 
-// sensorRecords walks the repository (33.11, 33.12).
-func (b BMC) sensorRecords(ctx context.Context) ([]sensorRecord, error) {
+// walkRecords walks the repository (33.11, 33.12) and shows every record as it was read.
+func (b BMC) walkRecords(ctx context.Context, show func(raw []byte)) ([]sensorRecord, error) {
 	var all []sensorRecord
 	reader := &recordReader{bmc: b, chunk: 32}
 	seen := map[uint16]bool{}
@@ -72,6 +73,7 @@ func (b BMC) sensorRecords(ctx context.Context) ([]sensorRecord, error) {
 			}
 			return nil, err
 		}
+		show(raw)
 		if r, ok := parseRecord(raw); ok {
 			all = append(all, r)
 		}

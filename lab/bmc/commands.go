@@ -24,6 +24,7 @@ func (s *Server) register(r *handlers.Registry) {
 	simple(types.CommandGetSystemGUID, func([]byte) ([]byte, byte) { return append([]byte(nil), s.bmc.GUID[:]...), codeOK })
 	simple(types.CommandColdReset, s.resetBMC)
 	simple(types.CommandWarmReset, s.resetBMC)
+	simple(types.CommandGetSDRRepoInfo, s.sdr.info) // the library's says that the repository has changed just now
 	simple(types.CommandGetSensorReading, s.sdr.reading)
 	simple(types.CommandGetSensorThresholds, s.sdr.thresholds)
 	simple(types.CommandGetSensorHysteresis, s.sdr.hysteresis)

@@ -43,7 +43,7 @@ func (h *hardware) Console() hal.ConsoleHAL {
 // Close has nothing to release.
 func (*hardware) Close() error { return nil }
 
-type storage struct{ sdr sdrStore }
+type storage struct{ sdr *sdrStore }
 
 func (storage) FRU() hal.FRUStore   { return nil }
 func (s storage) SDR() hal.SDRStore { return s.sdr }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
+	"sync"
+	"time"
 
 	"github.com/bougou/go-ipmi/pkg/hal"
 )
@@ -48,18 +50,41 @@ func (m sensorModel) raw(v float64) byte {
 	return byte(max(0, min(255, math.Round(v/m.scale))))
 }
 
-// sdrStore is the sensor data repository: record i+1 and sensor i+1 are sensor i. It never changes.
+// sdrStore is the sensor data repository: record i+1 and sensor i+1 are sensor i.
 type sdrStore struct {
+	mu      sync.Mutex
 	sensors []Sensor
 	records [][]byte
+	changed uint32 // seconds since 1970
 }
 
-func newSDRStore(sensors []Sensor) sdrStore {
-	st := sdrStore{sensors: sensors}
+func newSDRStore(sensors []Sensor, now time.Time) *sdrStore {
+	st := &sdrStore{}
+	st.set(sensors, now)
+	return st
+}
+
+// set replaces all sensors.
+func (st *sdrStore) set(sensors []Sensor, now time.Time) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.sensors, st.records = sensors, nil
 	for i, s := range sensors {
 		st.records = append(st.records, s.record(i+1))
 	}
-	return st
+	st.changed = max(st.changed+1, uint32(now.Unix())) // a second later at least, so that it is seen
+}
+
+// info executes Get SDR Repository Info (33.9).
+func (st *sdrStore) info([]byte) ([]byte, byte) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	reply := []byte{0x51}
+	reply = binary.LittleEndian.AppendUint16(reply, uint16(len(st.records)))
+	reply = binary.LittleEndian.AppendUint16(reply, 0xffff)     // free space is not known
+	reply = binary.LittleEndian.AppendUint32(reply, st.changed) // added last
+	reply = binary.LittleEndian.AppendUint32(reply, st.changed) // removed last
+	return append(reply, 0x02), codeOK                          // reservations
 }
 
 // record makes a full sensor record (43.1), or a compact one (43.2) for a sensor with states.
@@ -104,7 +129,9 @@ func (s Sensor) mask() byte {
 	return mask
 }
 
-func (st sdrStore) sensor(data []byte) (s Sensor, code byte) {
+func (st *sdrStore) sensor(data []byte) (s Sensor, code byte) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	switch {
 	case len(data) < 1:
 		return s, codeLengthInvalid
@@ -115,7 +142,7 @@ func (st sdrStore) sensor(data []byte) (s Sensor, code byte) {
 }
 
 // reading executes Get Sensor Reading (35.14).
-func (st sdrStore) reading(data []byte) ([]byte, byte) {
+func (st *sdrStore) reading(data []byte) ([]byte, byte) {
 	s, code := st.sensor(data)
 	if code != codeOK {
 		return nil, code
@@ -148,7 +175,7 @@ func (st sdrStore) reading(data []byte) ([]byte, byte) {
 }
 
 // thresholds executes Get Sensor Thresholds (35.9).
-func (st sdrStore) thresholds(data []byte) ([]byte, byte) {
+func (st *sdrStore) thresholds(data []byte) ([]byte, byte) {
 	s, code := st.sensor(data)
 	if code != codeOK || s.Kind == Presence {
 		return nil, max(code, codeNotPresent)
@@ -158,7 +185,7 @@ func (st sdrStore) thresholds(data []byte) ([]byte, byte) {
 }
 
 // hysteresis executes Get Sensor Hysteresis (35.7): there is none.
-func (st sdrStore) hysteresis(data []byte) ([]byte, byte) {
+func (st *sdrStore) hysteresis(data []byte) ([]byte, byte) {
 	if _, code := st.sensor(data); code != codeOK {
 		return nil, code
 	}
@@ -168,7 +195,9 @@ func (st sdrStore) hysteresis(data []byte) ([]byte, byte) {
 // The methods of the library's hal.SDRStore.
 
 // Read returns a record.
-func (st sdrStore) Read(_ context.Context, id uint16) ([]byte, error) {
+func (st *sdrStore) Read(_ context.Context, id uint16) ([]byte, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	if id == 0 || int(id) > len(st.records) {
 		return nil, hal.ErrNotFound
 	}
@@ -176,7 +205,9 @@ func (st sdrStore) Read(_ context.Context, id uint16) ([]byte, error) {
 }
 
 // RecordIDs lists the records.
-func (st sdrStore) RecordIDs(context.Context) ([]uint16, error) {
+func (st *sdrStore) RecordIDs(context.Context) ([]uint16, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	ids := make([]uint16, len(st.records))
 	for i := range ids {
 		ids[i] = uint16(i + 1)
@@ -185,7 +216,7 @@ func (st sdrStore) RecordIDs(context.Context) ([]uint16, error) {
 }
 
 // Write is refused: the repository is fixed.
-func (sdrStore) Write(context.Context, uint16, []byte) error { return hal.ErrNotSupported }
+func (*sdrStore) Write(context.Context, uint16, []byte) error { return hal.ErrNotSupported }
 
 // Delete is refused: the repository is fixed.
-func (sdrStore) Delete(context.Context, uint16) error { return hal.ErrNotSupported }
+func (*sdrStore) Delete(context.Context, uint16) error { return hal.ErrNotSupported }

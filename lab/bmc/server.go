@@ -77,7 +77,7 @@ type Server struct {
 	conn    *conn
 	bmc     *library.BMC
 	server  *ipmiserver.Server
-	sdr     sdrStore
+	sdr     *sdrStore
 	boot    bootOptions
 
 	ctx  context.Context
@@ -105,7 +105,7 @@ func Start(chassis Chassis, o Options) (*Server, error) {
 	if err != nil {
 		return nil, ferric.Errorf(ferric.CodeUnavailable, "start virtual BMC: %w", err)
 	}
-	s := &Server{opts: o, chassis: chassis, log: o.Logger, conn: newConn(udp), sdr: newSDRStore(o.Sensors),
+	s := &Server{opts: o, chassis: chassis, log: o.Logger, conn: newConn(udp), sdr: newSDRStore(o.Sensors, o.Now()),
 		boot: bootOptions{now: o.Now}, sessions: map[uint32]bool{}, commands: map[string]int{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	var kg []byte
@@ -294,6 +294,9 @@ func (s *Server) ForgetSessions() {
 		s.bmc.Sessions.Close(id)
 	}
 }
+
+// SetSensors replaces the machine's sensors, as a new firmware or a new part does.
+func (s *Server) SetSensors(sensors []Sensor) { s.sdr.set(sensors, s.opts.Now()) }
 
 // track counts commands, keeps the list of sessions, and refuses commands once the server is closed.
 func (s *Server) track(next handlers.Handler) handlers.Handler {
