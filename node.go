@@ -81,11 +81,18 @@ type Node struct {
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
 	// Version counts the writes of this record, for optimistic updates and ETags.
 	Version int64 `json:"version,omitempty"`
+
+	// News is what other programs are told of with the change that is being made. Writing the node takes it away.
+	News []News `json:"-"`
 }
+
+// Tell adds news of the change that is being made.
+func (n *Node) Tell(news News) { n.News = append(n.News, news) }
 
 // Clone returns a deep copy.
 func (n *Node) Clone() *Node {
 	c := *n
+	c.News = slices.Clone(n.News)
 	c.DriverInfo = cloneMap(n.DriverInfo)
 	c.Properties = cloneMap(n.Properties)
 	c.InstanceInfo = cloneMap(n.InstanceInfo)

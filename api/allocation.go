@@ -101,6 +101,7 @@ func (a *API) createAllocation(rq *request) (any, error) {
 	}
 	o.UUID = canonicalUUID(o.UUID)
 	made := &ferric.Allocation{}
+	rq.changes(ferric.ActionCreate, o)
 	args := rpc.AllocationArgs{Allocation: o, Caller: rq.caller}
 	if node != nil {
 		err = a.deps.Conductors.Call(rq.Context(), node, rpc.CreateAllocation, args, made)
@@ -237,6 +238,7 @@ func (a *API) endAllocation(rq *request, o *ferric.Allocation) error {
 	if err := matches(rq, o.Version); err != nil {
 		return err
 	}
+	rq.changes(ferric.ActionDelete, o)
 	return a.deps.Conductors.CallAny(rq.Context(), rpc.DestroyAllocation, rpc.AllocationRef{UUID: o.UUID, Caller: rq.caller}, nil)
 }
 

@@ -262,6 +262,7 @@ func (a *API) dispatch(w *answer, rq *request, t *table, auth Authenticator, age
 	}
 	result, err := found.handle(rq)
 	if err != nil {
+		a.tellFailure(rq)
 		return err
 	}
 	if found.late && !rq.asked {
@@ -284,6 +285,23 @@ func (a *API) dispatch(w *answer, rq *request, t *table, auth Authenticator, age
 	}
 	return nil
 }
+
+// tellFailure tells other programs of a change that was not made. Of one that was, the transaction that makes it tells.
+func (a *API) tellFailure(rq *request) {
+	if a.deps.Tell == nil || rq.change.Object == "" {
+		return
+	}
+	begun, failed := rq.change, rq.change
+	begun.Phase, failed.Phase = ferric.PhaseStart, ferric.PhaseError
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(rq.Context()), tellTimeout)
+	defer cancel()
+	if err := a.deps.Tell(ctx, begun, failed); err != nil {
+		a.deps.Log.WarnContext(ctx, "cannot write the notification of a change that failed; it is lost", "object", rq.change.Object, "action", rq.change.Action, "error", err)
+	}
+}
+
+// tellTimeout bounds the writing of a notification when the request may have no time left.
+const tellTimeout = 10 * time.Second
 
 // acceptsJSON reports whether an Accept header allows application/json.
 func acceptsJSON(accept string) bool {

@@ -68,6 +68,7 @@ func (a *API) createChassis(rq *request) (any, error) {
 		return nil, err
 	}
 	c.UUID = canonicalUUID(c.UUID)
+	rq.changes(ferric.ActionCreate, c)
 	if err := a.deps.Store.CreateChassis(rq.Context(), c); err != nil {
 		return nil, err
 	}
@@ -93,6 +94,7 @@ func (a *API) deleteChassis(rq *request) (any, error) {
 	if err := matches(rq, c.Version); err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionDelete, c)
 	return nil, a.deps.Store.DeleteChassis(rq.Context(), c.UUID)
 }
 

@@ -66,6 +66,7 @@ func (a *API) createDeployTemplate(rq *request) (any, error) {
 		return nil, err
 	}
 	d.UUID = canonicalUUID(d.UUID)
+	rq.changes(ferric.ActionCreate, d)
 	if err := a.deps.Store.CreateDeployTemplate(rq.Context(), d); err != nil {
 		return nil, err
 	}
@@ -109,5 +110,6 @@ func (a *API) deleteDeployTemplate(rq *request) (any, error) {
 	if err := matches(rq, d.Version); err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionDelete, d)
 	return nil, a.deps.Store.DeleteDeployTemplate(rq.Context(), d.UUID)
 }

@@ -20,6 +20,8 @@ type Deps struct {
 
 	// Changes is the outbox of the change feed. nil: there is no GET /ferric/v1/events.
 	Changes ChangeStore
+	// Tell writes what other programs are told of failed requests. nil: they are told nothing.
+	Tell func(ctx context.Context, list ...ferric.Occurrence) error
 	// Owner returns the host name of the conductor that serves the node now, "" if none does. nil: the one that served
 	// it last.
 	Owner func(ctx context.Context, node *ferric.Node) string

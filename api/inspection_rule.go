@@ -91,6 +91,7 @@ func (a *API) createRule(rq *request) (any, error) {
 		return nil, err
 	}
 	r.UUID = canonicalUUID(r.UUID)
+	rq.changes(ferric.ActionCreate, r)
 	if err := a.deps.Store.CreateInspectionRule(rq.Context(), r); err != nil {
 		return nil, err
 	}
@@ -125,6 +126,7 @@ func (a *API) patchRule(rq *request) (any, error) {
 		if err := rules.Check(now, false); err != nil {
 			return nil, err
 		}
+		rq.changes(ferric.ActionUpdate, now)
 		made, err := a.deps.Store.UpdateInspectionRule(rq.Context(), r.UUID, r.Version, func(stored *ferric.InspectionRule) error {
 			*stored = *now
 			return nil
@@ -147,9 +149,11 @@ func (a *API) deleteRule(rq *request) (any, error) {
 	if err := matches(rq, r.Version); err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionDelete, r)
 	return nil, named(a.deps.Store.DeleteInspectionRule(rq.Context(), r.UUID), "Rule", r.UUID)
 }
 
 func (a *API) deleteRules(rq *request) (any, error) {
-	return nil, a.deps.Store.DeleteInspectionRules(rq.Context())
+	ctx := ferric.AskedFor(rq.Context(), ferric.ObjectInspectionRule, ferric.ActionDelete)
+	return nil, a.deps.Store.DeleteInspectionRules(ctx)
 }

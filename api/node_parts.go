@@ -61,6 +61,7 @@ func (a *API) maintain(rq *request, on bool, reason string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionMaintenanceSet, n)
 	_, err = a.deps.Store.ForceNode(rq.Context(), n.UUID, 0, func(n *ferric.Node) error {
 		n.Maintenance, n.MaintenanceReason = on, reason
 		if !on {
@@ -215,6 +216,7 @@ func (a *API) changeTraits(rq *request, change func(*ferric.Node) error) error {
 	if err != nil {
 		return err
 	}
+	rq.changes(ferric.ActionUpdate, n)
 	_, err = a.deps.Store.ForceNode(rq.Context(), n.UUID, 0, func(n *ferric.Node) error {
 		if err := change(n); err != nil {
 			return err

@@ -64,6 +64,7 @@ func (a *API) createNode(rq *request) (any, error) {
 	}
 	syncInstanceName(n)
 	made := &ferric.Node{}
+	rq.changes(ferric.ActionCreate, n)
 	err := a.deps.Conductors.Call(rq.Context(), n, rpc.CreateNode, rpc.NodeArgs{Node: n, Caller: rq.caller}, made)
 	if err != nil {
 		return nil, asBadRequest(a.noSuchDriver(rq, n, err))
@@ -228,6 +229,7 @@ func (a *API) changeNode(rq *request, change func(*ferric.Node) (rpc.NodeArgs, e
 			return nil, err
 		}
 		made := &ferric.Node{}
+		rq.changes(ferric.ActionUpdate, req.Node)
 		err = a.deps.Conductors.Call(rq.Context(), req.Node, rpc.UpdateNode, req, made)
 		if err == nil {
 			return made, nil
@@ -277,5 +279,6 @@ func (a *API) deleteNode(rq *request) (any, error) {
 	if err := matches(rq, n.Version); err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionDelete, n)
 	return nil, a.deps.Conductors.Call(rq.Context(), n, rpc.DestroyNode, a.ref(rq, n), nil)
 }

@@ -142,6 +142,7 @@ func (a *API) createPort(rq *request) (any, error) {
 	if err := a.standalone(rq, p, body["pxe_enabled"] != nil && p.PXEEnabled); err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionCreate, p)
 	if err := a.deps.Store.CreatePort(rq.Context(), p); err != nil {
 		return nil, asBadRequest(err)
 	}
@@ -235,5 +236,6 @@ func (a *API) deletePort(rq *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionDelete, p)
 	return nil, a.destroyPart(rq, rpc.DestroyPort, p.UUID, p.NodeUUID, p.Version)
 }

@@ -110,6 +110,7 @@ func (a *API) createPortgroup(rq *request) (any, error) {
 	if _, err := a.requireOnNode(rq, "baremetal:portgroup:create", g.NodeUUID); err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionCreate, g)
 	if err := a.deps.Store.CreatePortgroup(rq.Context(), g); err != nil {
 		return nil, asBadRequest(err)
 	}
@@ -150,5 +151,6 @@ func (a *API) deletePortgroup(rq *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionDelete, g)
 	return nil, a.destroyPart(rq, rpc.DestroyPortgroup, g.UUID, g.NodeUUID, g.Version)
 }

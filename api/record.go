@@ -69,6 +69,7 @@ func (r *resource[T]) patch(rq *request, ops patch, e edit[T]) (any, error) {
 				return nil, err
 			}
 		}
+		rq.changes(ferric.ActionUpdate, now)
 		made, err := e.update(rq.Context(), r.uuid(o), e.version(o), func(stored *T) error { e.take(stored, now); return nil })
 		if err == nil {
 			rq.header.Set("Etag", etag(e.version(made)))

@@ -40,6 +40,14 @@ type request struct {
 	stamped  *ferric.Node    // see API.stamp
 	// jsonSuffix: the path ended in .json, which was taken away.
 	jsonSuffix bool
+	// change is what the request is about to do, once nothing speaks against it any more.
+	change ferric.Occurrence
+}
+
+// changes says what the request is about to do, to which object as it will be then: other programs are told of it, and of its failure.
+func (rq *request) changes(action ferric.Action, subject any) {
+	rq.change = ferric.Occurrence{Object: ferric.ObjectOf(subject), News: ferric.News{Action: action}, Subject: subject}
+	rq.Request = rq.WithContext(ferric.AskedFor(rq.Context(), rq.change.Object, action))
 }
 
 // rawJSON is an answer that is JSON already.

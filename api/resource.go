@@ -249,6 +249,7 @@ func (r *resource[T]) change(rq *request, ops patch, load func() (*T, error), wr
 		if err != nil {
 			return nil, err
 		}
+		rq.changes(ferric.ActionUpdate, now)
 		made, err := write(now, before)
 		if err == nil {
 			return r.tagged(rq, made), nil

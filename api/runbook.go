@@ -68,6 +68,7 @@ func (a *API) createRunbook(rq *request) (any, error) {
 		r.Owner = project
 	}
 	r.UUID = canonicalUUID(r.UUID)
+	rq.changes(ferric.ActionCreate, r)
 	if err := a.deps.Store.CreateRunbook(rq.Context(), r); err != nil {
 		return nil, err
 	}
@@ -129,6 +130,7 @@ func (a *API) deleteRunbook(rq *request) (any, error) {
 	if err := matches(rq, r.Version); err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionDelete, r)
 	return nil, a.deps.Store.DeleteRunbook(rq.Context(), r.UUID)
 }
 

@@ -135,6 +135,7 @@ func (a *API) createConnector(rq *request) (any, error) {
 	if err := a.volumeNode(rq, v.NodeUUID); err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionCreate, v)
 	if err := a.deps.Store.CreateVolumeConnector(rq.Context(), v); err != nil {
 		return nil, asBadRequest(err)
 	}
@@ -150,6 +151,7 @@ func (a *API) createTarget(rq *request) (any, error) {
 	if err := a.volumeNode(rq, v.NodeUUID); err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionCreate, v)
 	if err := a.deps.Store.CreateVolumeTarget(rq.Context(), v); err != nil {
 		return nil, asBadRequest(err)
 	}
@@ -197,6 +199,7 @@ func (a *API) deleteConnector(rq *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionDelete, v)
 	return nil, a.destroyPart(rq, rpc.DestroyVolumeConnector, v.UUID, v.NodeUUID, v.Version)
 }
 
@@ -205,5 +208,6 @@ func (a *API) deleteTarget(rq *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	rq.changes(ferric.ActionDelete, v)
 	return nil, a.destroyPart(rq, rpc.DestroyVolumeTarget, v.UUID, v.NodeUUID, v.Version)
 }

@@ -144,10 +144,38 @@ func (c *Conductor) beginOnChild(ctx context.Context, t *driver.Task, phase driv
 type familyPower struct {
 	driver.Power
 	c *Conductor
+	t *driver.Task
 }
 
-// SetPowerState implements driver.Power.
+// SetPowerState implements driver.Power. Other programs are told when it begins and how it ends, with what is recorded of it.
 func (p *familyPower) SetPowerState(ctx context.Context, m *driver.Machine, target ferric.PowerState, timeout time.Duration) error {
+	if !p.c.Notices || p.t.Mutate == nil {
+		return p.set(ctx, m, target, timeout)
+	}
+	if err := p.tell(ctx, ferric.PhaseStart, target); err != nil {
+		return err
+	}
+	if err := p.set(ctx, m, target, timeout); err != nil {
+		if e := p.tell(ctx, ferric.PhaseError, target); e != nil {
+			p.t.Log.Warn("cannot write the notification of a power change that failed; it is lost", "target", target, "error", e)
+		}
+		return err
+	}
+	return p.t.Mutate(ctx, func(n *ferric.Node) error {
+		n.PowerState, n.TargetPowerState = endState(target), ""
+		n.Tell(ferric.News{Action: ferric.ActionPowerSet, Phase: ferric.PhaseEnd, Power: target})
+		return nil
+	})
+}
+
+func (p *familyPower) tell(ctx context.Context, phase ferric.Phase, target ferric.PowerState) error {
+	return p.t.Mutate(ctx, func(n *ferric.Node) error {
+		n.Tell(ferric.News{Action: ferric.ActionPowerSet, Phase: phase, Power: target})
+		return nil
+	})
+}
+
+func (p *familyPower) set(ctx context.Context, m *driver.Machine, target ferric.PowerState, timeout time.Duration) error {
 	switch {
 	case target == ferric.PowerOn && m.Node.ParentNode != "" && !dedicated(m.Node):
 		if err := p.c.parentOn(ctx, m.Node, timeout); err != nil {

@@ -86,6 +86,9 @@ type Config struct {
 	CollectLogs           string        // always, on_failure, never
 	LogsKeep              time.Duration // age at which they are removed; 0: never
 
+	// Notices says that other programs are told of power changes and consoles, which takes writes that nobody else needs.
+	Notices bool
+
 	HistoryPerNode int
 	Inspection     Inspection
 }

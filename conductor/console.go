@@ -30,7 +30,9 @@ func (c *Conductor) beginConsole(ctx context.Context, a rpc.ConsoleArgs) error {
 }
 
 // turnConsole turns a console on or off.
-func (c *Conductor) turnConsole(ctx context.Context, t *driver.Task, a rpc.ConsoleArgs) error {
+func (c *Conductor) turnConsole(ctx context.Context, t *driver.Task, a rpc.ConsoleArgs) (err error) {
+	defer func() { c.tellConsole(ctx, t, ferric.ActionConsoleSet, ending(err)) }()
+	c.tellConsole(ctx, t, ferric.ActionConsoleSet, ferric.PhaseStart)
 	do, doing := t.Set.Console().StopConsole, "disabling"
 	if a.Enabled {
 		do, doing = t.Set.Console().StartConsole, "enabling"
@@ -42,14 +44,36 @@ func (c *Conductor) turnConsole(ctx context.Context, t *driver.Task, a rpc.Conso
 	return t.Mutate(ctx, func(n *ferric.Node) error { n.ConsoleEnabled = a.Enabled; return nil })
 }
 
-// endConsole turns the console of a node off that is torn down or deleted. The rest does not depend on it.
-func (c *Conductor) endConsole(ctx context.Context, t *driver.Task) {
+// tellConsole tells other programs of a console. It goes on without if that cannot be written.
+func (c *Conductor) tellConsole(ctx context.Context, t *driver.Task, action ferric.Action, phase ferric.Phase) {
+	if !c.Notices {
+		return
+	}
+	err := t.Mutate(ctx, func(n *ferric.Node) error { n.Tell(ferric.News{Action: action, Phase: phase}); return nil })
+	if err != nil {
+		t.Log.Warn("cannot write the notification of a console; it is lost", "action", action, "phase", phase, "error", err)
+	}
+}
+
+// ending is how work ends that err came of.
+func ending(err error) ferric.Phase {
+	if err != nil {
+		return ferric.PhaseError
+	}
+	return ferric.PhaseEnd
+}
+
+// endConsole turns the console of a node off that is torn down or deleted, which is the action. The rest does not depend on it.
+func (c *Conductor) endConsole(ctx context.Context, t *driver.Task, action ferric.Action) {
 	if !t.Node.ConsoleEnabled {
 		return
 	}
-	if err := t.Set.Console().StopConsole(ctx, t); err != nil {
+	c.tellConsole(ctx, t, action, ferric.PhaseStart)
+	err := t.Set.Console().StopConsole(ctx, t)
+	if err != nil {
 		t.Log.Warn("cannot stop the console", "error", err)
 	}
+	c.tellConsole(ctx, t, action, ending(err))
 	c.noteConsole(t.Node.UUID, false)
 }
 
@@ -102,7 +126,10 @@ func (c *Conductor) resumeConsole(ctx context.Context, node string) error {
 		if !t.Node.ConsoleEnabled {
 			return nil
 		}
-		if err := t.Set.Console().StartConsole(ctx, t); err != nil {
+		c.tellConsole(ctx, t, ferric.ActionConsoleRestore, ferric.PhaseStart)
+		err := t.Set.Console().StartConsole(ctx, t)
+		c.tellConsole(ctx, t, ferric.ActionConsoleRestore, ending(err))
+		if err != nil {
 			return err
 		}
 		c.noteConsole(node, true)

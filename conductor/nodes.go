@@ -159,7 +159,7 @@ func (c *Conductor) destroyNode(ctx context.Context, a rpc.NodeRef) error {
 		}
 		if t, err := c.looseTask(ctx, n); err == nil { // best effort: its hardware type may not be here any more
 			t.Mutate = c.mutate(t, l)
-			c.endConsole(ctx, t)
+			c.endConsole(ctx, t, ferric.ActionConsoleSet)
 			if err := c.forgetBoot(ctx, t); err != nil {
 				t.Log.Warn("cannot remove the boot configuration of a deleted node", "error", err)
 			}

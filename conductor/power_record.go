@@ -114,7 +114,7 @@ func (p *powerSync) record(w *watched, n *ferric.Node, is ferric.PowerState) {
 	r := &record{w: w, after: func() { p.heard(w) }}
 	r.UUID, r.Version = n.UUID, n.Version
 	r.Change = func(n *ferric.Node) error {
-		n.PowerState = is
+		corrected(n, is)
 		if n.Fault == ferric.FaultPower {
 			n.Maintenance, n.MaintenanceReason, n.Fault, n.LastError = false, "", "", ""
 		}
@@ -129,6 +129,14 @@ func (p *powerSync) record(w *watched, n *ferric.Node, is ferric.PowerState) {
 	p.records <- r
 }
 
+// corrected records a power state that nobody has asked for. It is news.
+func corrected(n *ferric.Node, is ferric.PowerState) {
+	if n.PowerState != is {
+		n.Tell(ferric.News{Action: ferric.ActionPowerStateCorrected, Phase: ferric.PhaseSuccess, Power: n.PowerState})
+	}
+	n.PowerState = is
+}
+
 // unknown counts a failure and after too many puts the node into maintenance, until its BMC answers again.
 func (p *powerSync) unknown(w *watched, n *ferric.Node, cause error) {
 	if p.failed(w, true) <= p.c.PowerSyncMaxRetries || n.Fault == ferric.FaultPower {
@@ -139,7 +147,8 @@ func (p *powerSync) unknown(w *watched, n *ferric.Node, cause error) {
 	r := &record{w: w}
 	r.UUID = n.UUID
 	r.Change = func(n *ferric.Node) error {
-		n.PowerState, n.LastError = "", text
+		corrected(n, "")
+		n.LastError = text
 		if !n.Maintenance {
 			n.Maintenance, n.MaintenanceReason, n.Fault = true, text, ferric.FaultPower
 		}

@@ -133,7 +133,6 @@ func (c *Conductor) looseTask(ctx context.Context, n *ferric.Node) (*driver.Task
 	if err != nil {
 		return nil, err
 	}
-	set.SetPower(&familyPower{Power: set.Power(), c: c})
 	ports, err := c.Store.Ports(ctx, ferric.PortFilter{NodeUUIDs: []string{n.UUID}})
 	if err != nil {
 		return nil, err
@@ -144,6 +143,7 @@ func (c *Conductor) looseTask(ctx context.Context, n *ferric.Node) (*driver.Task
 	}
 	t := &driver.Task{Machine: &driver.Machine{Node: n, Ports: ports, Portgroups: groups}, Set: set, PortStore: portStore{c.Store},
 		States: c.Store, Log: c.nodeLog(n)}
+	set.SetPower(&familyPower{Power: set.Power(), c: c, t: t})
 	t.Agent = &agentConn{c: c, task: t, node: n.UUID}
 	return t, nil
 }

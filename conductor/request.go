@@ -38,6 +38,9 @@ func (c *Conductor) Call(ctx context.Context, method rpc.Method, args []byte) (a
 	if c.stopping() {
 		return nil, flow.ErrElsewhere
 	}
+	if object, action := askedBy(method); object != "" {
+		ctx = ferric.AskedFor(ctx, object, action)
+	}
 	r := flow.RequestOf(ctx)
 	if r.Repeated {
 		if out, done, err := c.answered(ctx, r, method, args); done || err != nil {
@@ -55,6 +58,39 @@ func (c *Conductor) Call(ctx context.Context, method rpc.Method, args []byte) (a
 		return nil, nil
 	}
 	return out, err
+}
+
+// askedBy returns what a call changes, if other programs are told of it as of something that a client asked for.
+func askedBy(m rpc.Method) (object string, action ferric.Action) {
+	switch m {
+	case rpc.CreateNode, rpc.Discover:
+		return ferric.ObjectNode, ferric.ActionCreate
+	case rpc.UpdateNode:
+		return ferric.ObjectNode, ferric.ActionUpdate
+	case rpc.DestroyNode:
+		return ferric.ObjectNode, ferric.ActionDelete
+	case rpc.UpdatePort:
+		return ferric.ObjectPort, ferric.ActionUpdate
+	case rpc.DestroyPort:
+		return ferric.ObjectPort, ferric.ActionDelete
+	case rpc.UpdatePortgroup:
+		return ferric.ObjectPortgroup, ferric.ActionUpdate
+	case rpc.DestroyPortgroup:
+		return ferric.ObjectPortgroup, ferric.ActionDelete
+	case rpc.UpdateVolumeConnector:
+		return ferric.ObjectVolumeConnector, ferric.ActionUpdate
+	case rpc.DestroyVolumeConnector:
+		return ferric.ObjectVolumeConnector, ferric.ActionDelete
+	case rpc.UpdateVolumeTarget:
+		return ferric.ObjectVolumeTarget, ferric.ActionUpdate
+	case rpc.DestroyVolumeTarget:
+		return ferric.ObjectVolumeTarget, ferric.ActionDelete
+	case rpc.CreateAllocation:
+		return ferric.ObjectAllocation, ferric.ActionCreate
+	case rpc.DestroyAllocation:
+		return ferric.ObjectAllocation, ferric.ActionDelete
+	}
+	return "", ""
 }
 
 // stopping reports whether the conductor stops and others are there that can do its work.

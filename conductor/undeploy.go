@@ -37,7 +37,7 @@ func (c *Conductor) undeployProgram() *program {
 
 // tearDown takes power, boot configuration, networks and volumes away from the instance.
 func (c *Conductor) tearDown(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	c.endConsole(ctx, t) // whoever watches must not see the next instance; it stays enabled, and comes back
+	c.endConsole(ctx, t, ferric.ActionConsoleStop) // whoever watches must not see the next instance; it stays enabled, and comes back
 	if err := c.powerOff(ctx, t); err != nil {
 		return flow.Outcome{}, err
 	}

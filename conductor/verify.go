@@ -35,7 +35,7 @@ func (c *Conductor) verify(ctx context.Context, t *driver.Task) (flow.Outcome, e
 	}
 	c.readHardware(ctx, t)
 	return flow.Done(map[string]any{"power_state": power}), t.Mutate(ctx, func(n *ferric.Node) error {
-		n.PowerState = power
+		corrected(n, power)
 		if n.Fault == ferric.FaultPower {
 			n.Maintenance, n.MaintenanceReason, n.Fault = false, "", ""
 		}

@@ -26,6 +26,7 @@ type Config struct {
 	Discovery         Discovery         `toml:"discovery" help:"Machines that nobody knows."`
 	KeystoneAuthToken KeystoneAuthToken `toml:"keystone_authtoken" help:"How tokens of clients are checked when api.auth_strategy is keystone. Ferric asks Keystone as the user of the section openstack."`
 	OpenStack         OpenStack         `toml:"openstack" help:"The cloud that Ferric is part of: where Keystone is, and Ferric's own user there. Services' URLs come from Keystone's catalogue."`
+	Notifications     Notifications     `toml:"notifications" help:"What other programs are told: Ironic's versioned notifications."`
 	Log               Log               `toml:"log" help:"Ferric's own log, on standard error."`
 	Metrics           Metrics           `toml:"metrics" help:"Prometheus metrics."`
 
@@ -57,6 +58,7 @@ func (c *Config) contradictions(report reporter) {
 	c.Inspection.contradictions(report)
 	c.Discovery.contradictions(report, c.Drivers.EnabledHardwareTypes)
 	c.Console.contradictions(report)
+	c.Notifications.contradictions(report, &c.Bus)
 	c.OpenStack.contradictions(report)
 }
 

@@ -121,14 +121,29 @@ func (m *Machine) Next(from, target ferric.ProvisionState, event Event, want fer
 	return to, target, nil
 }
 
-// Apply moves the node by the event: provision state, target and time. want is as in Next.
+// Apply moves the node by the event: provision state, target and time. want is as in Next. It is news of the node.
 func (m *Machine) Apply(n *ferric.Node, event Event, want ferric.ProvisionState) error {
 	to, target, err := m.Next(n.ProvisionState, n.TargetProvisionState, event, want)
 	if err != nil {
 		return err
 	}
+	n.Tell(ferric.News{Action: ferric.ActionProvisionSet, Phase: phase(event, n.ProvisionState, to), Event: string(event),
+		From: n.ProvisionState, FromTarget: n.TargetProvisionState, To: to, ToTarget: target})
 	n.ProvisionState, n.TargetProvisionState = to, target
 	return nil
+}
+
+// phase is how others see a move: as the start or the end of work, as its failure, or as something that takes no time.
+func phase(event Event, from, to ferric.ProvisionState) ferric.Phase {
+	switch {
+	case event == Fail:
+		return ferric.PhaseError
+	case !Transient(from) && Transient(to):
+		return ferric.PhaseStart
+	case Transient(from) && !Transient(to):
+		return ferric.PhaseEnd
+	}
+	return ferric.PhaseSuccess
 }
 
 // RefuseTarget is the error for an API target that the node's state does not allow: it names the state and what

@@ -15,7 +15,7 @@ func allocationHead(a *ferric.Allocation) head {
 	return head{&a.UUID, &a.Name, &a.CreatedAt, &a.UpdatedAt, &a.Version}
 }
 
-var allocationRecords = record[ferric.Allocation]{what: "Allocation", some: "An allocation", head: allocationHead,
+var allocationRecords = record[ferric.Allocation]{what: "Allocation", some: "An allocation", object: ferric.ObjectAllocation, head: allocationHead,
 	table: table[ferric.Allocation]{name: "allocations", id: func(a *ferric.Allocation) string { return a.UUID },
 		cols: append(columns(allocationHead),
 			text("node_uuid", func(a *ferric.Allocation) *string { return &a.NodeUUID }),
@@ -86,6 +86,14 @@ func (s *Store) DeleteAllocation(ctx context.Context, uuid string) error {
 
 // endAllocation removes the allocation of a node that is locked, or one without a node.
 func (t *tx) endAllocation(ctx context.Context, uuid string) error {
+	if t.s.notices != nil && ferric.Asked(ctx, ferric.ObjectAllocation) == ferric.ActionDelete {
+		a, err := allocationRecords.lock(ctx, t, uuid)
+		if err == nil {
+			allocationRecords.tell(ctx, t, ferric.ActionDelete, a, nil)
+		} else if !ferric.IsCode(err, ferric.CodeNotFound) {
+			return err
+		}
+	}
 	_, err := t.ExecContext(ctx, "DELETE FROM allocations WHERE uuid = $1", uuid)
 	return err
 }

@@ -9,7 +9,7 @@ import (
 )
 
 var chassis = newPart(part[ferric.Chassis]{
-	what: "Chassis",
+	what: "Chassis", object: ferric.ObjectChassis,
 	table: table[ferric.Chassis]{name: "chassis", cols: []column[ferric.Chassis]{
 		text("uuid", func(c *ferric.Chassis) *string { return &c.UUID }),
 		moment("created_at", func(c *ferric.Chassis) *time.Time { return &c.CreatedAt }),

@@ -29,6 +29,8 @@ type Config struct {
 	Timeout time.Duration
 	// Now is the clock for leases and timestamps; nil is PostgreSQL's, or with SQLite time.Now.
 	Now func() time.Time
+	// Notices makes what other programs are told of, written in the transaction of what it tells of. nil: they are told nothing.
+	Notices Announcing
 }
 
 // Defaults returns the settings used where none are given: everything under /var/lib/ferric.

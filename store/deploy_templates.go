@@ -11,7 +11,7 @@ func templateHead(d *ferric.DeployTemplate) head {
 }
 
 // templateRecords keep their steps sealed: the arguments of a step may hold passwords.
-var templateRecords = record[ferric.DeployTemplate]{what: "Deploy template", some: "A deploy template", head: templateHead,
+var templateRecords = record[ferric.DeployTemplate]{what: "Deploy template", some: "A deploy template", object: ferric.ObjectDeployTemplate, head: templateHead,
 	table: table[ferric.DeployTemplate]{name: "deploy_templates", id: func(d *ferric.DeployTemplate) string { return d.UUID },
 		cols: append(columns(templateHead),
 			document("extra", func(d *ferric.DeployTemplate) *map[string]any { return &d.Extra }),

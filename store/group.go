@@ -113,7 +113,7 @@ func (g *group) together(batch []*writer) bool {
 		own, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), g.s.timeout)
 		err := w.run(own, t)
 		if err == nil {
-			err = t.writeChanges(own)
+			err = t.finish(own)
 		}
 		cancel()
 		if err != nil {
@@ -124,7 +124,7 @@ func (g *group) together(batch []*writer) bool {
 		if _, err := t.ExecContext(ctx, "RELEASE writer"); err != nil {
 			return false
 		}
-		results[i] = result{err == nil && len(t.changes) > 0, err}
+		results[i] = result{err == nil && t.tells(), err}
 	}
 	if begun.Commit() != nil {
 		return false

@@ -47,6 +47,9 @@ func (s *Store) CreateInspectionRule(ctx context.Context, r *ferric.InspectionRu
 		if duplicate(err, "inspection_rules", "uuid") {
 			return ferric.Errorf(ferric.CodeConflict, "A rule with UUID %s already exists.", made.UUID)
 		}
+		if err == nil {
+			tellOfRule(ctx, t, ferric.ActionCreate, nil, made)
+		}
 		return err
 	})
 	if err == nil {
@@ -111,6 +114,9 @@ func (s *Store) UpdateInspectionRule(ctx context.Context, uuid string, expectVer
 		if duplicate(err, "inspection_rules", "uuid") {
 			return ferric.Errorf(ferric.CodeConflict, "A rule with UUID %s already exists.", r.UUID)
 		}
+		if err == nil {
+			tellOfRule(ctx, t, ferric.ActionUpdate, &kept, r)
+		}
 		return err
 	})
 	if err != nil {
@@ -121,15 +127,46 @@ func (s *Store) UpdateInspectionRule(ctx context.Context, uuid string, expectVer
 
 // DeleteInspectionRule removes a rule (CodeNotFound).
 func (s *Store) DeleteInspectionRule(ctx context.Context, uuid string) error {
-	n, err := s.exec(ctx, "delete inspection rule", "DELETE FROM inspection_rules WHERE uuid = $1", clean(strings.ToLower(uuid)))
-	if err == nil && n == 0 {
-		return ruleNotFound(uuid)
-	}
-	return err
+	return s.deleteRules(ctx, "delete inspection rule "+uuid, func(n int) error {
+		if n == 0 {
+			return ruleNotFound(uuid)
+		}
+		return nil
+	}, "WHERE uuid = $1", clean(strings.ToLower(uuid)))
+}
+
+// deleteRules removes the rules that clauses select; fit is told how many they are.
+func (s *Store) deleteRules(ctx context.Context, what string, fit func(n int) error, clauses string, args ...any) error {
+	return s.write(ctx, what, func(ctx context.Context, t *tx) error {
+		list, err := ruleTable.all(ctx, s, t, clauses+t.forUpdate(), args...)
+		if err != nil {
+			return err
+		}
+		if err := fit(len(list)); err != nil {
+			return err
+		}
+		for _, r := range list {
+			if _, err := t.ExecContext(ctx, "DELETE FROM inspection_rules WHERE uuid = $1", r.UUID); err != nil {
+				return err
+			}
+			tellOfRule(ctx, t, ferric.ActionDelete, r, nil)
+		}
+		return nil
+	})
+}
+
+// tellOfRule makes notices of a change that a client asked for.
+func tellOfRule(ctx context.Context, t *tx, action ferric.Action, before, after *ferric.InspectionRule) {
+	tellAsked(ctx, t, ferric.ObjectInspectionRule, action, before, after, func(o, before *ferric.InspectionRule) {
+		if before == nil {
+			o.CreatedAt, o.UpdatedAt = time.Time{}, time.Time{}
+		} else {
+			o.UpdatedAt = before.UpdatedAt
+		}
+	})
 }
 
 // DeleteInspectionRules removes all rules.
 func (s *Store) DeleteInspectionRules(ctx context.Context) error {
-	_, err := s.exec(ctx, "delete inspection rules", "DELETE FROM inspection_rules")
-	return err
+	return s.deleteRules(ctx, "delete inspection rules", func(int) error { return nil }, "ORDER BY uuid")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -46,6 +47,9 @@ func (t *tx) createNode(ctx context.Context, n *ferric.Node) (*nodeRow, error) {
 		return nil, err
 	}
 	t.changed("node.created", &row.Node, nil)
+	tellAsked(ctx, t, ferric.ObjectNode, ferric.ActionCreate, nil, &row.Node, func(o, _ *ferric.Node) { o.CreatedAt, o.UpdatedAt = time.Time{}, time.Time{} })
+	t.tellOfNode(ctx, &ferric.Node{PowerState: row.PowerState}, &row.Node, false, row.News)
+	row.News = nil
 	return row, nil
 }
 
@@ -94,9 +98,12 @@ func (t *tx) change(ctx context.Context, row *nodeRow, mutate flow.Mutate) (*fer
 	}
 	kept := *row
 	row.seen(t.now)
+	row.News = nil
 	if err := mutate(&row.Node); err != nil {
 		return nil, mutateError{err}
 	}
+	news := row.News
+	row.News = nil
 	row.UUID, row.CreatedAt, row.UpdatedAt, row.Version = kept.UUID, kept.CreatedAt, kept.UpdatedAt, kept.Version
 	row.LeaseEpoch = kept.LeaseEpoch
 	row.ProvisionUpdatedAt = kept.ProvisionUpdatedAt
@@ -117,6 +124,7 @@ func (t *tx) change(ctx context.Context, row *nodeRow, mutate flow.Mutate) (*fer
 	}
 	fields := nodeTable.names(differing(before, after))
 	if len(fields) == 0 {
+		t.tellOfNode(ctx, &kept.Node, row.seen(t.now), false, news)
 		return row.seen(t.now), nil
 	}
 	if row.ChassisUUID != kept.ChassisUUID {
@@ -141,6 +149,7 @@ func (t *tx) change(ctx context.Context, row *nodeRow, mutate flow.Mutate) (*fer
 	}
 	n := row.seen(t.now)
 	t.changed("node.updated", n, fields)
+	t.tellOfNode(ctx, &kept.Node, n, true, news)
 	return n, nil
 }
 
@@ -215,6 +224,7 @@ func (s *Store) DeleteNode(ctx context.Context, uuid string, l flow.Lease) error
 			t.changed(kind, &row.Node, nil)
 		}
 		t.changed("node.deleted", &row.Node, nil)
+		tellAsked(ctx, t, ferric.ObjectNode, ferric.ActionDelete, &row.Node, nil, nil)
 		return nil
 	})
 }

@@ -46,6 +46,8 @@ type Store struct {
 	stamps      together[nodeRow]
 	contacts    together[agentContact]
 
+	notices Announcing // nil: nobody is told
+
 	mu       sync.Mutex
 	onChange []func()
 }
@@ -101,7 +103,7 @@ func connect(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) 
 	ownClock := cfg.Now == nil
 	now := cfg.Now
 	cfg = cfg.filled()
-	s := &Store{log: log, timeout: cfg.Timeout, clock: cfg.Now, postgres: loc.pg != nil, serverClock: loc.pg != nil && ownClock}
+	s := &Store{log: log, timeout: cfg.Timeout, clock: cfg.Now, notices: cfg.Notices, postgres: loc.pg != nil, serverClock: loc.pg != nil && ownClock}
 	s.stamps.read, s.contacts.read = s.nodeStamps, s.agentContacts
 	if cfg.DataDir != "" {
 		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {

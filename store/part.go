@@ -17,7 +17,9 @@ type part[T any] struct {
 	order ordering
 	what  string // in messages: "Portgroup"
 	kind  string // in the change feed: "portgroup"; "": it is not in the feed
-	meta  func(*T) meta
+	// object is what notices call it.
+	object string
+	meta   func(*T) meta
 	// tidy brings values into the form that they are kept in. nil: nothing to do.
 	tidy func(*T)
 	// clash turns the database's complaint into Ironic's text.
@@ -70,6 +72,7 @@ func (r *part[T]) create(ctx context.Context, s *Store, o *T) error {
 		if err := r.table.insert(ctx, s, t, nil, &made); err != nil {
 			return r.failed(err, &made)
 		}
+		r.tell(ctx, t, ferric.ActionCreate, nil, &made)
 		return r.changed(ctx, t, "created", &made, nil)
 	})
 	if err == nil {
@@ -87,6 +90,18 @@ func (r *part[T]) tidied(o *T) {
 	if r.tidy != nil {
 		r.tidy(o)
 	}
+}
+
+// tell makes notices of a change that a client asked for.
+func (r *part[T]) tell(ctx context.Context, t *tx, action ferric.Action, before, after *T) {
+	tellAsked(ctx, t, r.object, action, before, after, func(o, before *T) {
+		m := r.meta(o)
+		if before == nil {
+			*m.created, *m.updated = time.Time{}, time.Time{}
+		} else {
+			*m.updated = *r.meta(before).updated
+		}
+	})
 }
 
 // changed notes a change of a record in the feed.
@@ -197,6 +212,7 @@ func (r *part[T]) change(ctx context.Context, t *tx, o *T, mutate func(*T) error
 	if err := r.table.update(ctx, t.s, t, *m.uuid, after, differing(before, after), key{"uuid", *m.uuid}); err != nil {
 		return r.failed(err, o)
 	}
+	r.tell(ctx, t, ferric.ActionUpdate, &old, o)
 	return r.changed(ctx, t, "updated", o, fields)
 }
 
@@ -215,6 +231,7 @@ func (r *part[T]) remove(ctx context.Context, s *Store, uuid string, refuse func
 		if _, err := t.ExecContext(ctx, "DELETE FROM "+r.table.name+" WHERE uuid = $1", *r.meta(o).uuid); err != nil {
 			return err
 		}
+		r.tell(ctx, t, ferric.ActionDelete, o, nil)
 		return r.changed(ctx, t, "deleted", o, nil)
 	})
 }

@@ -9,7 +9,7 @@ import (
 )
 
 var portgroups = newPart(part[ferric.Portgroup]{
-	what: "Portgroup", kind: "portgroup",
+	what: "Portgroup", object: ferric.ObjectPortgroup, kind: "portgroup",
 	table: table[ferric.Portgroup]{name: "portgroups", cols: []column[ferric.Portgroup]{
 		text("uuid", func(g *ferric.Portgroup) *string { return &g.UUID }),
 		moment("created_at", func(g *ferric.Portgroup) *time.Time { return &g.CreatedAt }),

@@ -30,7 +30,7 @@ var portTable = table[ferric.Port]{name: "ports", cols: []column[ferric.Port]{
 }}
 
 var ports = newPart(part[ferric.Port]{
-	what: "Port", kind: "port",
+	what: "Port", object: ferric.ObjectPort, kind: "port",
 	table: portTable,
 	meta: func(p *ferric.Port) meta {
 		return meta{uuid: &p.UUID, node: &p.NodeUUID, created: &p.CreatedAt, updated: &p.UpdatedAt, version: &p.Version}

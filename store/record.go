@@ -17,6 +17,8 @@ type record[T any] struct {
 	what string // in messages: "Allocation"
 	some string // "An allocation"
 	head func(*T) head
+	// object is what notices call it.
+	object string
 }
 
 // head is what every record has.
@@ -82,7 +84,20 @@ func (r record[T]) add(ctx context.Context, t *tx, item *T) error {
 	if err := r.insert(ctx, t.s, t, nil, item); err != nil {
 		return r.conflict(err, item)
 	}
+	r.tell(ctx, t, ferric.ActionCreate, nil, item)
 	return nil
+}
+
+// tell makes notices of a change that a client asked for.
+func (r record[T]) tell(ctx context.Context, t *tx, action ferric.Action, before, after *T) {
+	tellAsked(ctx, t, r.object, action, before, after, func(o, before *T) {
+		h := r.head(o)
+		if before == nil {
+			*h.created, *h.updated = time.Time{}, time.Time{}
+		} else {
+			*h.updated = *r.head(before).updated
+		}
+	})
 }
 
 // get returns the record with a value in a column (CodeNotFound).
@@ -146,7 +161,7 @@ func (r record[T]) change(ctx context.Context, t *tx, item *T, mutate func(*T) e
 	if err != nil {
 		return err
 	}
-	h := r.head(item)
+	h, old := r.head(item), *item
 	id, created, updated, version := *h.uuid, *h.created, *h.updated, *h.version
 	if err := mutate(item); err != nil {
 		return mutateError{err}
@@ -167,14 +182,21 @@ func (r record[T]) change(ctx context.Context, t *tx, item *T, mutate func(*T) e
 	if err := r.table.update(ctx, t.s, t, id, after, differing(before, after), key{"uuid", id}); err != nil {
 		return r.conflict(err, item)
 	}
+	r.tell(ctx, t, ferric.ActionUpdate, &old, item)
 	return nil
 }
 
 // remove deletes a record (CodeNotFound).
 func (r record[T]) remove(ctx context.Context, s *Store, uuid string) error {
-	n, err := s.exec(ctx, "delete "+strings.ToLower(r.what)+" "+uuid, "DELETE FROM "+r.name+" WHERE uuid = $1", clean(strings.ToLower(uuid)))
-	if err == nil && n == 0 {
-		return r.notFound(uuid)
-	}
-	return err
+	return s.write(ctx, "delete "+strings.ToLower(r.what)+" "+uuid, func(ctx context.Context, t *tx) error {
+		item, err := r.lock(ctx, t, uuid)
+		if err != nil {
+			return err
+		}
+		if _, err := t.ExecContext(ctx, "DELETE FROM "+r.name+" WHERE uuid = $1", *r.head(item).uuid); err != nil {
+			return err
+		}
+		r.tell(ctx, t, ferric.ActionDelete, item, nil)
+		return nil
+	})
 }

@@ -11,7 +11,7 @@ func runbookHead(r *ferric.Runbook) head {
 }
 
 // runbookRecords keep their steps sealed: the arguments of a step may hold passwords.
-var runbookRecords = record[ferric.Runbook]{what: "Runbook", some: "A runbook", head: runbookHead,
+var runbookRecords = record[ferric.Runbook]{what: "Runbook", some: "A runbook", object: ferric.ObjectRunbook, head: runbookHead,
 	table: table[ferric.Runbook]{name: "runbooks", id: func(r *ferric.Runbook) string { return r.UUID },
 		cols: append(columns(runbookHead),
 			text("description", func(r *ferric.Runbook) *string { return &r.Description }),

@@ -24,7 +24,19 @@ type tx struct {
 	s       *Store
 	now     time.Time
 	changes []ferric.Change
+	notices []ferric.Notice
 }
+
+// finish writes what the transaction tells others.
+func (t *tx) finish(ctx context.Context) error {
+	if err := t.writeChanges(ctx); err != nil {
+		return err
+	}
+	return t.writeNotices(ctx)
+}
+
+// tells reports whether there is anything for listeners.
+func (t *tx) tells() bool { return len(t.changes)+len(t.notices) > 0 }
 
 // forUpdate ends a SELECT whose row the transaction is going to write. SQLite's transactions exclude each other anyway.
 func (t *tx) forUpdate() string {
@@ -112,7 +124,7 @@ func (s *Store) writeOnce(ctx context.Context, db *sql.DB, fn func(ctx context.C
 	if err := fn(ctx, t); err != nil {
 		return false, err
 	}
-	if err := t.writeChanges(ctx); err != nil {
+	if err := t.finish(ctx); err != nil {
 		return false, err
 	}
 	if err := begun.Commit(); err != nil {
@@ -121,7 +133,7 @@ func (s *Store) writeOnce(ctx context.Context, db *sql.DB, fn func(ctx context.C
 	if s.wp != nil {
 		s.wp.prepareWanted(ctx)
 	}
-	return len(t.changes) > 0, nil
+	return t.tells(), nil
 }
 
 // read runs fn on one consistent view of the database. fn is called again after an outage: it must begin anew.
@@ -176,7 +188,7 @@ func affected(res sql.Result, err error) (int, error) {
 	return int(n), err
 }
 
-// OnChange adds a function that is called after every commit that wrote changes. It runs on the writer's goroutine and
+// OnChange adds a function that is called after every commit that wrote changes or notices. It runs on the writer's goroutine and
 // must not block: send to a channel of capacity 1 and give up if it is full.
 func (s *Store) OnChange(fn func()) {
 	s.mu.Lock()

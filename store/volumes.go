@@ -9,7 +9,7 @@ import (
 )
 
 var volumeConnectors = newPart(part[ferric.VolumeConnector]{
-	what: "Volume connector", kind: "volume_connector",
+	what: "Volume connector", object: ferric.ObjectVolumeConnector, kind: "volume_connector",
 	table: table[ferric.VolumeConnector]{name: "volume_connectors", cols: []column[ferric.VolumeConnector]{
 		text("uuid", func(v *ferric.VolumeConnector) *string { return &v.UUID }),
 		moment("created_at", func(v *ferric.VolumeConnector) *time.Time { return &v.CreatedAt }),
@@ -35,7 +35,7 @@ var volumeConnectors = newPart(part[ferric.VolumeConnector]{
 })
 
 var volumeTargets = newPart(part[ferric.VolumeTarget]{
-	what: "Volume target", kind: "volume_target",
+	what: "Volume target", object: ferric.ObjectVolumeTarget, kind: "volume_target",
 	table: table[ferric.VolumeTarget]{name: "volume_targets", cols: []column[ferric.VolumeTarget]{
 		text("uuid", func(v *ferric.VolumeTarget) *string { return &v.UUID }),
 		moment("created_at", func(v *ferric.VolumeTarget) *time.Time { return &v.CreatedAt }),
