@@ -147,32 +147,9 @@ type familyPower struct {
 	t *driver.Task
 }
 
-// SetPowerState implements driver.Power. Other programs are told when it begins and how it ends, with what is recorded of it.
+// SetPowerState implements driver.Power. Other programs are told of it.
 func (p *familyPower) SetPowerState(ctx context.Context, m *driver.Machine, target ferric.PowerState, timeout time.Duration) error {
-	if !p.c.Notices || p.t.Mutate == nil {
-		return p.set(ctx, m, target, timeout)
-	}
-	if err := p.tell(ctx, ferric.PhaseStart, target); err != nil {
-		return err
-	}
-	if err := p.set(ctx, m, target, timeout); err != nil {
-		if e := p.tell(ctx, ferric.PhaseError, target); e != nil {
-			p.t.Log.Warn("cannot write the notification of a power change that failed; it is lost", "target", target, "error", e)
-		}
-		return err
-	}
-	return p.t.Mutate(ctx, func(n *ferric.Node) error {
-		n.PowerState, n.TargetPowerState = endState(target), ""
-		n.Tell(ferric.News{Action: ferric.ActionPowerSet, Phase: ferric.PhaseEnd, Power: target})
-		return nil
-	})
-}
-
-func (p *familyPower) tell(ctx context.Context, phase ferric.Phase, target ferric.PowerState) error {
-	return p.t.Mutate(ctx, func(n *ferric.Node) error {
-		n.Tell(ferric.News{Action: ferric.ActionPowerSet, Phase: phase, Power: target})
-		return nil
-	})
+	return p.c.tellingPower(ctx, p.t, target, func() error { return p.set(ctx, m, target, timeout) })
 }
 
 func (p *familyPower) set(ctx context.Context, m *driver.Machine, target ferric.PowerState, timeout time.Duration) error {

@@ -44,25 +44,6 @@ func (c *Conductor) turnConsole(ctx context.Context, t *driver.Task, a rpc.Conso
 	return t.Mutate(ctx, func(n *ferric.Node) error { n.ConsoleEnabled = a.Enabled; return nil })
 }
 
-// tellConsole tells other programs of a console. It goes on without if that cannot be written.
-func (c *Conductor) tellConsole(ctx context.Context, t *driver.Task, action ferric.Action, phase ferric.Phase) {
-	if !c.Notices {
-		return
-	}
-	err := t.Mutate(ctx, func(n *ferric.Node) error { n.Tell(ferric.News{Action: action, Phase: phase}); return nil })
-	if err != nil {
-		t.Log.Warn("cannot write the notification of a console; it is lost", "action", action, "phase", phase, "error", err)
-	}
-}
-
-// ending is how work ends that err came of.
-func ending(err error) ferric.Phase {
-	if err != nil {
-		return ferric.PhaseError
-	}
-	return ferric.PhaseEnd
-}
-
 // endConsole turns the console of a node off that is torn down or deleted, which is the action. The rest does not depend on it.
 func (c *Conductor) endConsole(ctx context.Context, t *driver.Task, action ferric.Action) {
 	if !t.Node.ConsoleEnabled {

@@ -133,6 +133,11 @@ func (c *Conductor) turn(ctx context.Context, t *driver.Task, target ferric.Powe
 	if down == "" {
 		return c.setPowerTo(ctx, t, t.Set.Power(), target, timeout)
 	}
+	return c.tellingPower(ctx, t, target, func() error { return c.reboot(ctx, t, target, down, timeout) })
+}
+
+// reboot is turn for a target that begins with another one.
+func (c *Conductor) reboot(ctx context.Context, t *driver.Task, target, down ferric.PowerState, timeout time.Duration) error {
 	power := alone(t.Set.Power())
 	var at turned
 	if err := t.Flow.Load(&at); err != nil {

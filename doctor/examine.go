@@ -25,6 +25,8 @@ type Store interface {
 	// AgentSessions returns all, without tokens and certificates.
 	AgentSessions(ctx context.Context) ([]ferric.AgentSession, error)
 	Allocations(ctx context.Context, filter ferric.AllocationFilter) ([]*ferric.Allocation, error)
+	// Sinks returns what notifications are delivered to.
+	Sinks(ctx context.Context) ([]ferric.Sink, error)
 }
 
 // Options say how to look.

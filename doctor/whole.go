@@ -10,7 +10,7 @@ import (
 	"ferric"
 )
 
-// wholes looks at what is not one node's: conductors, their shares, allocations.
+// wholes looks at what is not one node's: conductors, their shares, allocations, notifications.
 func (r *round) wholes(ctx context.Context, s Store) error {
 	for _, c := range r.conductors {
 		r.conductor(c)
@@ -34,7 +34,7 @@ func (r *round) wholes(ctx context.Context, s Store) error {
 	for _, a := range list {
 		r.allocation(a)
 	}
-	return nil
+	return r.sinks(ctx, s)
 }
 
 // versions looks whether all processes are of one version.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"ferric"
@@ -46,6 +47,23 @@ func (s *Store) SinkFailed(ctx context.Context, sink, holder, why string) error 
 	now := micros(s.now())
 	return s.sinkWrite(ctx, sink, "UPDATE outbox_sinks SET error = $1, failing_since = CASE WHEN failing_since = 0 THEN $2 ELSE failing_since END "+
 		"WHERE name = $3 AND holder = $4", clean(why), now, clean(sink), clean(holder))
+}
+
+// KeepSinks forgets all sinks but these. One that comes back gets all that there is then.
+func (s *Store) KeepSinks(ctx context.Context, names []string) error {
+	sinks, err := s.Sinks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, sink := range sinks {
+		if slices.Contains(names, sink.Name) {
+			continue
+		}
+		if _, err := s.exec(ctx, "forget sink "+sink.Name, "DELETE FROM outbox_sinks WHERE name = $1", clean(sink.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // LeaveSink lets another one deliver at once.
@@ -168,4 +186,41 @@ func sinksDone(ctx context.Context, q querier, lock string) (map[string]int64, e
 		done[name] = id
 	}
 	return done, rows.Err()
+}
+
+var sinkTable = table[ferric.Sink]{
+	name: "outbox_sinks",
+	id:   func(s *ferric.Sink) string { return s.Name },
+	cols: []column[ferric.Sink]{
+		text("name", func(s *ferric.Sink) *string { return &s.Name }),
+		number("done", func(s *ferric.Sink) *int64 { return &s.Done }),
+		text("holder", func(s *ferric.Sink) *string { return &s.Holder }),
+		moment("held_until", func(s *ferric.Sink) *time.Time { return &s.HeldUntil }),
+		text("error", func(s *ferric.Sink) *string { return &s.Error }),
+		moment("failing_since", func(s *ferric.Sink) *time.Time { return &s.FailingSince }),
+		number("dropped", func(s *ferric.Sink) *int64 { return &s.Dropped }),
+		moment("dropped_at", func(s *ferric.Sink) *time.Time { return &s.DroppedAt }),
+		number("refused", func(s *ferric.Sink) *int64 { return &s.Refused }),
+	},
+}
+
+// Sinks returns how far each sink has come, those included that nothing is delivered to any more.
+func (s *Store) Sinks(ctx context.Context) (list []ferric.Sink, err error) {
+	err = s.read(ctx, "read sinks", func(ctx context.Context, q querier) error {
+		rows, err := sinkTable.all(ctx, s, q, "ORDER BY name")
+		if err != nil {
+			return err
+		}
+		list = flat(rows)
+		for i := range list {
+			var oldest int64
+			err := q.QueryRowContext(ctx, "SELECT COUNT(*), COALESCE(MIN(at), 0) FROM outbox WHERE id > $1", list[i].Done).Scan(&list[i].Waiting, &oldest)
+			if err != nil {
+				return err
+			}
+			list[i].Oldest = fromMicros(oldest)
+		}
+		return nil
+	})
+	return list, err
 }

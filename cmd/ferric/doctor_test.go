@@ -99,6 +99,12 @@ func illnesses(port string) map[string]illness {
 		"deaf": {m{"driver": "ipmi", "driver_info": m{"ipmi_address": "127.0.0.1", "ipmi_port": 9, "deploy_kernel": "http://i/k", "deploy_ramdisk": "http://i/r"}}, "manageable",
 			func(*patient, string) {}, "bmc-silent", "the BMC does not answer", "node validate"},
 		"unbootable": {m{"driver": "ipmi"}, "manageable", func(*patient, string) {}, "no-ramdisk", "has no deploy", "ferric ramdisk build"},
+		"mute sink": {nil, "", func(p *patient, _ string) {
+			p.sql("INSERT INTO outbox_sinks (name, error, failing_since) VALUES ('rabbitmq', 'no route to host', $1)", ago(time.Hour))
+		}, "notifications-wait", "wait to be delivered to rabbitmq", "mend the settings in [notifications]"},
+		"full sink": {nil, "", func(p *patient, _ string) {
+			p.sql("INSERT INTO outbox_sinks (name, dropped, dropped_at) VALUES ('webhook', 7, $1)", ago(time.Hour))
+		}, "notifications-dropped", "7 since it was set up", "read the API once"},
 		"ghost host": {nil, "", func(p *patient, _ string) {
 			p.sql("INSERT INTO conductors (hostname, conductor_group, drivers, boot_id, created_at, updated_at, retired) VALUES ('dead-host', '', '[]', 'b', $1, $1, 0)", ago(10*time.Minute))
 		}, "conductor-dead", "dead-host is not alive", "start ferric serve on dead-host"},

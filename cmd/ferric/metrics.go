@@ -30,6 +30,10 @@ type metrics struct {
 	takeovers, leasesLost, renewals, repetitions *prometheus.CounterVec
 	leases, ringMembers, ringNodes               *prometheus.GaugeVec
 	lateness                                     *prometheus.HistogramVec
+
+	notices      *prometheus.CounterVec
+	noticesLate  *prometheus.HistogramVec
+	noticesTried *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -48,8 +52,28 @@ func newMetrics() *metrics {
 	m.ringMembers = m.all.Gauge("ring_members", "Conductors that are alive, as this one sees it.")
 	m.ringNodes = m.all.Gauge("ring_nodes", "Nodes that the ring gives to this conductor.")
 	m.repetitions = m.all.Counter("call_repetitions_total", "Calls of the API that were repeated because a conductor did not answer.")
+	m.notices = m.all.Counter("notifications_total", "Notifications by what came of them: delivered, refused by their receiver, or dropped because they could not be delivered in time.", "sink", "result")
+	m.noticesTried = m.all.Counter("notification_failures_total", "Attempts to deliver notifications that failed; they are repeated.", "sink")
+	m.noticesLate = m.all.Histogram("notification_delay_seconds", "Age of the oldest notification of those delivered together.", obs.OperationBuckets(), "sink")
 	m.Handler = m.all.Handler()
 	return m
+}
+
+// Delivered implements notify.Observer.
+func (m *metrics) Delivered(sink string, count int, delay time.Duration) {
+	m.notices.WithLabelValues(sink, "delivered").Add(float64(count))
+	m.noticesLate.WithLabelValues(sink).Observe(max(0, delay.Seconds()))
+}
+
+// Refused implements notify.Observer.
+func (m *metrics) Refused(sink string) { m.notices.WithLabelValues(sink, "refused").Inc() }
+
+// DeliveryFailed implements notify.Observer.
+func (m *metrics) DeliveryFailed(sink string) { m.noticesTried.WithLabelValues(sink).Inc() }
+
+// dropped counts notifications that were thrown away.
+func (m *metrics) dropped(sink string, count int64) {
+	m.notices.WithLabelValues(sink, "dropped").Add(float64(count))
 }
 
 // request is told of every answered request of the API.

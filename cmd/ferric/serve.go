@@ -136,7 +136,9 @@ func (s *service) setUp(ctx context.Context) (err error) {
 	if s.cloud != nil {
 		s.closers = append(s.closers, func() error { s.cloud.Close(); return nil })
 	}
-	if s.store, err = store.Open(ctx, storeConfig(cfg), log); err != nil {
+	keep := storeConfig(cfg)
+	keep.Notices = composer(cfg, log)
+	if s.store, err = store.Open(ctx, keep, log); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.store.Close)
@@ -196,6 +198,9 @@ func (s *service) setUp(ctx context.Context) (err error) {
 	}
 	if cfg.HasRole("conductor") {
 		if err := s.setUpConductor(ctx, pictures, services); err != nil {
+			return err
+		}
+		if err := s.setUpNotifications(ctx); err != nil {
 			return err
 		}
 	}
