@@ -73,7 +73,7 @@ func (a *API) authenticate(rq *request, auth Authenticator) error {
 			return err
 		}
 	}
-	rq.who, rq.caller = who, rpc.Caller{User: who.UserID, Project: who.ProjectID}
+	rq.who, rq.caller = who, rpc.Caller{User: who.UserID, Project: who.ProjectID, AllImages: allImages(&who)}
 	return nil
 }
 
@@ -86,6 +86,13 @@ func (a *API) elevated(who *policy.Caller) error {
 	}
 	return ferric.Errorf(ferric.CodeForbidden, "user %s has the role service in a project %s of the domain %s, but services are those of the domain %s; "+
 		"if it is a service of this cloud, set api.rbac_service_project_domain_id", who.UserName, who.ProjectName, who.ProjectDomainID, domain)
+}
+
+// allImages reports whether the caller may deploy images of every project: administrators, the system's members (they may do so with any URL, too), and
+// the services of the cloud. Nova asks with its own user, after Glance has let its user's user have the image.
+func allImages(who *policy.Caller) bool {
+	service := who.ElevatedServiceProject != "" && who.ProjectName == who.ElevatedServiceProject && slices.Contains(who.Roles, "service")
+	return who.IsAdmin || who.SystemScope == "all" || slices.Contains(who.Roles, "admin") || service
 }
 
 // noAuth takes everybody for the system's administrator.

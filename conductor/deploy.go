@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"ferric"
 	"ferric/driver"
@@ -44,6 +45,14 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 		if err := t.Set.Get(kind).Validate(ctx, t.Machine); err != nil {
 			return nil, nil, ferric.Errorf(ferric.CodeInvalid, "Failed to validate %s interface for node %s. Error: %w", kind, n.UUID, err)
 		}
+	}
+	noteImage, err := c.resolveImage(ctx, t, a.Caller)
+	if err != nil {
+		code := ferric.CodeInvalid
+		if ferric.IsCode(err, ferric.CodeUnavailable) || ferric.IsCode(err, ferric.CodeTimeout) { // asking again helps
+			code = ferric.CodeUnavailable
+		}
+		return nil, nil, ferric.Errorf(code, "Failed to validate deploy interface for node %s. Error: %w", n.UUID, err)
 	}
 	if err := c.allowed(driver.DeployPhase, a.Steps); err != nil {
 		return nil, nil, err
@@ -93,9 +102,30 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 	return op, func(n *ferric.Node) error {
 		n.LastError = ""
 		c.setLessee(n, a.Caller)
+		noteImage(n)
 		return c.machine.Apply(n, event, ferric.Active)
 	}, nil
 }
+
+// resolveImage looks the node's image up, if its deploy interface takes images from a service, and returns what is to be noted of it.
+func (c *Conductor) resolveImage(ctx context.Context, t *driver.Task, who rpc.Caller) (func(*ferric.Node), error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	note := func(*ferric.Node) {}
+	if r, ok := t.Set.Deploy().(driver.ImageResolver); ok && t.Set.Storage().WritesImage(t.Machine) {
+		found, err := r.ResolveImage(ctx, t.Machine, driver.Asker{Project: who.Project, Any: who.AllImages})
+		if err != nil {
+			return nil, err
+		}
+		if found != nil {
+			note = found
+		}
+	}
+	return note, nil
+}
+
+// resolveTimeout bounds what a request waits for an image service.
+const resolveTimeout = 30 * time.Second
 
 func (c *Conductor) deployProgram() *program {
 	return &program{kind: "deploy", phase: driver.DeployPhase, done: state.Done,

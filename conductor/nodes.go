@@ -186,6 +186,11 @@ func (c *Conductor) validateNode(ctx context.Context, a rpc.NodeRef) (rpc.Valida
 		out[kind] = rpc.Validation{Result: v.Result, Reason: v.Reason}
 	}
 	if out[ferric.KindDeploy].Result {
+		if _, err := c.resolveImage(ctx, t, a.Caller); err != nil {
+			out[ferric.KindDeploy] = rpc.Validation{Reason: err.Error()}
+		}
+	}
+	if out[ferric.KindDeploy].Result {
 		if _, err := c.checkDeploySteps(ctx, t, nil); err != nil {
 			out[ferric.KindDeploy] = rpc.Validation{Reason: err.Error()}
 		}

@@ -157,14 +157,19 @@ func (c *Conductor) prepareRamdisk(ctx context.Context, t *driver.Task, purpose 
 	return nil
 }
 
-// ramdiskFor says what a node boots for a purpose: what the node names wins over its architecture's, and that over the general one. Where no
-// rescue ramdisk is named, the deploy ramdisk is one.
+// ramdiskFor says what a node boots for a purpose: what the node names wins over what its image names for the deploy, that over its architecture's, and
+// that over the general one. Where no rescue ramdisk is named, the deploy ramdisk is one.
 func (c *Conductor) ramdiskFor(n *ferric.Node, purpose driver.NetworkPurpose) driver.RamdiskBoot {
 	boot := driver.RamdiskBoot{Purpose: string(purpose), Params: map[string]string{"ipa-api-url": c.RamdiskAPIURL}}
 	arch, _ := n.Properties["cpu_arch"].(string)
 	named := func(key string) string { s, _ := n.DriverInfo[key].(string); return s }
 	boot.Kernel = cmp.Or(named("deploy_kernel"), c.KernelByArch[arch], c.DeployKernel)
 	boot.Ramdisk = cmp.Or(named("deploy_ramdisk"), c.RamdiskByArch[arch], c.DeployRamdisk)
+	if purpose == driver.ForProvisioning && named("deploy_kernel") == "" && named("deploy_ramdisk") == "" { // a pair that belongs together
+		kernel, _ := n.InternalInfo[driver.ImageDeployKernel].(string)
+		ramdisk, _ := n.InternalInfo[driver.ImageDeployRamdisk].(string)
+		boot.Kernel, boot.Ramdisk = cmp.Or(kernel, boot.Kernel), cmp.Or(ramdisk, boot.Ramdisk)
+	}
 	if purpose == driver.ForRescue {
 		boot.Kernel = cmp.Or(named("rescue_kernel"), c.RescueKernelByArch[arch], c.RescueKernel, boot.Kernel)
 		boot.Ramdisk = cmp.Or(named("rescue_ramdisk"), c.RescueRamdiskByArch[arch], c.RescueRamdisk, boot.Ramdisk)

@@ -88,7 +88,8 @@ func withoutInstance(info map[string]any) map[string]any {
 	out := map[string]any{}
 	for k, v := range info {
 		switch k {
-		case "deployment_type", "root_uuid_or_disk_id", "is_whole_disk_image", "instance":
+		case "deployment_type", "root_uuid_or_disk_id", "is_whole_disk_image", "instance",
+			"glance_image", driver.ImageDeployKernel, driver.ImageDeployRamdisk:
 		default:
 			out[k] = v
 		}

@@ -20,7 +20,7 @@ type Boot struct {
 	HTTPPort            int               `toml:"http_port" default:"8080" min:"1" max:"65535" help:"Port of the HTTP server for kernels, ramdisks, images and boot configurations."`
 	Discovery           bool              `toml:"discovery" default:"false" help:"Whether machines with unknown MAC addresses are answered, too."`
 	RouterAdvertisement bool              `toml:"router_advertisements" default:"false" help:"Whether IPv6 router advertisements are sent on the interface."`
-	DeployKernel        string            `toml:"deploy_kernel" check:"file" help:"Kernel of the deploy ramdisk: an absolute path or an http(s) or file URL. A node's driver_info/deploy_kernel wins. Empty: the one that ferric ramdisk build left in data_dir."`
+	DeployKernel        string            `toml:"deploy_kernel" check:"file" help:"Kernel of the deploy ramdisk: an absolute path, an http(s) or file URL, or the UUID of an image in Glance. A node's driver_info/deploy_kernel wins. Empty: the one that ferric ramdisk build left in data_dir."`
 	DeployRamdisk       string            `toml:"deploy_ramdisk" check:"file" help:"The deploy ramdisk itself, likewise."`
 	DeployKernelByArch  map[string]string `toml:"deploy_kernel_by_arch" check:"file" help:"Kernels for single architectures (a node's properties/cpu_arch), for example { aarch64 = \"/srv/arm64/kernel\" }."`
 	DeployRamdiskByArch map[string]string `toml:"deploy_ramdisk_by_arch" check:"file" help:"Ramdisks for single architectures."`

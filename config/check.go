@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"ferric"
 )
 
 // verify checks a value against what the key's tags demand. allowed replaces the values tag if it is not nil.
@@ -131,7 +133,10 @@ var checks = map[string]func(string) error{
 		if u, err := url.Parse(s); err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" || err == nil && u.Scheme == "file" && filepath.IsAbs(u.Path) {
 			return nil
 		}
-		return fmt.Errorf("%q must be an absolute path or a http://, https:// or file:// URL", s)
+		if _, ok := ferric.GlanceImage(s); ok {
+			return nil
+		}
+		return fmt.Errorf("%q must be an absolute path, a http://, https:// or file:// URL, or an image in Glance (its UUID, or glance://UUID)", s)
 	},
 	"priority": func(s string) error {
 		if n, err := strconv.Atoi(s); err != nil || n < 0 || n > 1000 {

@@ -21,7 +21,8 @@ type Agent struct {
 	RequireTLS          bool          `toml:"require_tls" default:"true" help:"Whether agents must offer their command API by HTTPS."`
 	ExternalCallbackURL string        `toml:"external_callback_url" check:"httpurl" help:"Base URL of the API as agents reach it. Empty: derived from the provisioning address."`
 	CommandTimeout      time.Duration `toml:"command_timeout" default:"60s" min:"1s" max:"1h" help:"How long an agent may take to answer a request."`
-	ImageDownloadSource string        `toml:"image_download_source" default:"local" values:"http|local" help:"Where an agent gets http(s) images from: local is the conductor's cache, where an image is fetched and verified once, before a machine is touched; http is the image's own server. file:// images always come from the cache. A node's driver_info/image_download_source wins."`
+	ImageDownloadSource string        `toml:"image_download_source" default:"local" values:"http|local" help:"Where an agent gets http(s) images from: local is the conductor's cache, where an image is fetched and verified once, before a machine is touched; http is the image's own server. file:// images and those in Glance always come from the cache. A node's driver_info/image_download_source wins."`
+	AllowMD5Checksum    bool          `toml:"allow_md5_checksum" default:"false" help:"Whether an image may be verified by MD5 where no better checksum is known. MD5 can be forged."`
 	DeployLogsCollect   string        `toml:"deploy_logs_collect" default:"on_failure" values:"on_failure|always|never" help:"When the logs of the deploy ramdisk are kept."`
 	DeployLogsDir       string        `toml:"deploy_logs_dir" default:"{data_dir}/deploy-logs" check:"path" help:"Where these logs are kept, one file per failure."`
 	DeployLogsKeep      time.Duration `toml:"deploy_logs_keep" default:"720h" min:"0s" max:"87600h" help:"Age at which such a file is removed. 0s: never."`

@@ -117,7 +117,8 @@ func (l *loader) set(k *key, v reflect.Value, err error, where string) {
 
 // setText is set for a value from the environment or a flag, where a path may be relative to the working directory.
 func (l *loader) setText(k *key, text, where string) {
-	if slices.Contains([]string{"path", "file", "database"}, k.check) && k.typ.Kind() == reflect.String &&
+	_, inGlance := ferric.GlanceImage(text)
+	if slices.Contains([]string{"path", "file", "database"}, k.check) && k.typ.Kind() == reflect.String && !(inGlance && k.check == "file") &&
 		text != "" && !strings.Contains(text, "://") {
 		abs, err := filepath.Abs(text)
 		if err != nil {

@@ -28,7 +28,7 @@ type CacheConfig struct {
 	// InPlace serves file:// images from where they are if they cannot be hard-linked into Dir. Otherwise
 	// they are copied then.
 	InPlace   bool
-	Options   Options  // how images are reached; FileRoots counts for all requests
+	Options   Options  // how images are reached; FileRoots and Remotes count for all requests
 	Permitted []Format // see InspectOptions
 	AllowMD5  bool
 	Logger    *slog.Logger
@@ -187,12 +187,18 @@ func (c *Cache) options(r Request) Options {
 	o := c.config.Options
 	if r.Options != nil {
 		o = *r.Options
-		o.FileRoots = c.config.Options.FileRoots
+		o.FileRoots, o.Remotes = c.config.Options.FileRoots, c.config.Options.Remotes
 	}
 	if o.Logger == nil {
 		o.Logger = c.log
 	}
 	return o
+}
+
+// remote reports whether a Remote keeps the image.
+func (c *Cache) remote(r Request) bool {
+	scheme, _, _ := strings.Cut(r.URL, ":")
+	return c.options(r).Remotes[scheme] != nil
 }
 
 // Get returns the image, from the disk if it is there and current. Callers that ask for the same image wait for
@@ -330,7 +336,13 @@ func (c *Cache) current(ctx context.Context, r Request, e *cached) (bool, error)
 	if m.File != "" && !r.Checksum.IsZero() {
 		return true, nil
 	}
-	source, err := Open(ctx, r.URL, c.options(r))
+	options := c.options(r)
+	options.RemoteFor = 5 * time.Second // there is another way
+	source, err := Open(ctx, r.URL, options)
+	if err != nil && c.remote(r) && (ferric.IsCode(err, ferric.CodeUnavailable) || ferric.IsCode(err, ferric.CodeTimeout)) && ctx.Err() == nil {
+		c.log.Warn("the image's service cannot be asked; the image is taken from the cache", "url", m.Source.URL, "error", err.Error())
+		return true, nil // what it has under a name never changes
+	}
 	if err != nil {
 		return false, err
 	}

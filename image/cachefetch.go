@@ -67,13 +67,23 @@ func (c *Cache) fetch(ctx context.Context, key string, r Request) (meta, error) 
 			return m, err
 		}
 	}
+	if r.Checksum.IsZero() {
+		r.Checksum = source.Info().Expected
+	}
 	m, again, err := c.download(ctx, key, r, source)
+	for n := 0; n < restarts && c.remote(r) && !source.Info().Ranges && ferric.IsCode(err, ferric.CodeUnavailable) && ctx.Err() == nil; n++ {
+		c.log.Warn("an image download broke off and cannot be carried on there; fetching all of it again", "url", source.Info().URL, "error", err.Error())
+		m, again, err = c.download(ctx, key, r, source)
+	}
 	if again && ctx.Err() == nil {
 		c.log.Warn("an image that was carried on from an earlier download is damaged; fetching all of it", "url", source.Info().URL, "error", err.Error())
 		m, _, err = c.download(ctx, key, r, source)
 	}
 	return m, err
 }
+
+// restarts is how often an image is fetched again from the beginning when a service that cannot send parts of it broke off.
+const restarts = 3
 
 // download transfers the image. If it fails because of the network or is cancelled, what has arrived stays for
 // the next time; otherwise nothing stays. again is true if the checksum is wrong and an earlier download was

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -23,6 +24,7 @@ type httpSource struct {
 	url     *url.URL
 	options Options
 	info    SourceInfo
+	version string // names the content where the server sends no ETag; "" if nothing does
 
 	mu     sync.Mutex // guards cursor, the download that ReadAt continues on servers without ranges
 	cursor *httpReader
@@ -42,24 +44,26 @@ func openHTTP(ctx context.Context, u *url.URL, options Options) (Source, error) 
 	}
 	s := &httpSource{client: client, url: u, options: options, info: SourceInfo{URL: DisplayURL(u.String()), Size: -1}}
 	deadline := time.Now().Add(options.OpenFor)
-	err = s.retry(ctx, func() time.Time { return deadline }, func() error {
-		response, err := s.get(ctx, "bytes=0-0", "")
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		return s.learn(response)
-	})
-	if err != nil {
+	if err := s.retry(ctx, func() time.Time { return deadline }, func() error { return s.open(ctx) }); err != nil {
 		client.CloseIdleConnections()
 		return nil, wrapHTTP(ctx, err, "open image "+s.info.URL)
 	}
 	return s, nil
 }
 
+// open asks for the first byte.
+func (s *httpSource) open(ctx context.Context) error {
+	response, err := s.get(ctx, "bytes=0-0", "")
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	return s.learn(response)
+}
+
 // learn takes the identity of the file from the answer to a request for its first byte.
 func (s *httpSource) learn(response *http.Response) error {
-	s.info.ETag, s.info.LastModified = response.Header.Get("ETag"), response.Header.Get("Last-Modified")
+	s.info.ETag, s.info.LastModified = cmp.Or(response.Header.Get("ETag"), s.version), response.Header.Get("Last-Modified")
 	switch response.StatusCode {
 	case http.StatusOK:
 		s.info.Size = response.ContentLength
@@ -233,7 +237,8 @@ func (s *httpSource) connect(ctx context.Context, first, last int64) (io.ReadClo
 		if last >= 0 {
 			ranges += strconv.FormatInt(last, 10)
 		}
-		if ifRange = s.info.ETag; ifRange == "" || strings.HasPrefix(ifRange, "W/") { // weak tags are not allowed there
+		ifRange = s.info.ETag
+		if ifRange == "" || ifRange == s.version || strings.HasPrefix(ifRange, "W/") { // weak tags are not allowed there
 			ifRange = s.info.LastModified
 		}
 	}
@@ -250,11 +255,14 @@ func (s *httpSource) connect(ctx context.Context, first, last int64) (io.ReadClo
 
 // check compares the answer with what Open learned, and skips to the offset if the server sends everything.
 func (s *httpSource) check(response *http.Response, first, last int64) error {
-	now := SourceInfo{Size: -1, ETag: response.Header.Get("ETag"), LastModified: response.Header.Get("Last-Modified")}
+	now := SourceInfo{Size: -1, ETag: cmp.Or(response.Header.Get("ETag"), s.version), LastModified: response.Header.Get("Last-Modified")}
 	skip := int64(0)
 	switch response.StatusCode {
 	case http.StatusOK:
 		now.Size, skip = response.ContentLength, first
+		if now.Size < 0 && s.version != "" { // the service vouches for the content, the checksum for its length
+			now.Size = s.info.Size
+		}
 	case http.StatusPartialContent:
 		from, to, total, err := parseContentRange(response.Header.Get("Content-Range"))
 		if err != nil {

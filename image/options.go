@@ -26,6 +26,9 @@ type Options struct {
 	User, Password string
 	Authorization  string
 
+	// Remotes are the services that keep images under a scheme of their own ("glance").
+	Remotes map[string]Remote
+
 	// CAs are PEM certificates that are trusted besides the system's. Insecure switches the verification of
 	// TLS certificates off.
 	CAs      []byte
@@ -48,6 +51,8 @@ type Options struct {
 	// ResumeFor is how long a reader that was interrupted keeps trying without getting any further
 	// (default 5 min; negative: never again).
 	OpenFor, ResumeFor time.Duration
+	// RemoteFor is OpenFor for the services of Remotes, which need others of their cloud in turn (default 2 min).
+	RemoteFor time.Duration
 
 	// Logger receives a line per interruption; nil means none.
 	Logger *slog.Logger
@@ -69,6 +74,7 @@ func (o Options) withDefaults() Options {
 	set(&o.IdleTimeout, 60*time.Second)
 	set(&o.OpenFor, 30*time.Second)
 	set(&o.ResumeFor, 5*time.Minute)
+	set(&o.RemoteFor, 2*time.Minute)
 	if o.MaxRedirects == 0 {
 		o.MaxRedirects = 5
 	}

@@ -35,6 +35,9 @@ type SourceInfo struct {
 	LastModified string // as the server sent it, or RFC 3339 with nanoseconds for files
 	Ranges       bool   // ranges can be read
 	Path         string // of a file:// source: the path in the file system, else ""
+
+	// Expected is what the service that keeps the image says that its content hashes to; zero if it says nothing.
+	Expected Checksum
 }
 
 // Validated reports whether the server gave anything by which a change can be noticed besides the size.
@@ -45,7 +48,7 @@ func (i SourceInfo) SameAs(other SourceInfo) bool {
 	return i.Size == other.Size && i.ETag == other.ETag && i.LastModified == other.LastModified
 }
 
-// Open reaches for the image and learns its identity. URLs: http, https, file. A server that cannot be reached
+// Open reaches for the image and learns its identity. URLs: http, https, file and the schemes of Options.Remotes. A server that cannot be reached
 // is tried again for Options.OpenFor.
 func Open(ctx context.Context, rawURL string, options Options) (Source, error) {
 	u, err := url.Parse(rawURL)
@@ -62,6 +65,9 @@ func Open(ctx context.Context, rawURL string, options Options) (Source, error) {
 	case "file":
 		return openFile(u, options)
 	default:
+		if remote := options.Remotes[u.Scheme]; remote != nil {
+			return openRemote(ctx, u, remote, options)
+		}
 		return nil, ferric.Errorf(ferric.CodeInvalid, "image URL: the scheme %q is not supported; give http://, https:// or file://", u.Scheme)
 	}
 }

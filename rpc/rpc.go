@@ -71,6 +71,8 @@ type NodeRef struct {
 type Caller struct {
 	User    string `json:"user,omitempty"`
 	Project string `json:"project,omitempty"`
+	// AllImages: administrators, and services that have asked in their user's name already, may use every project's images.
+	AllImages bool `json:"all_images,omitempty"`
 }
 
 // NodeArgs creates or replaces a node.

@@ -25,7 +25,7 @@ type Publisher interface {
 
 // Files makes kernels and initramfs available to machines.
 type Files interface {
-	// Share makes the file at source (a path, or a file, http or https URL) available for the node and returns its path below the
+	// Share makes the file at source (a path, a file, http or https URL, or an image in Glance) available for the node and returns its path below the
 	// site's HTTP address. It may be repeated and survives restarts, until Unshare.
 	Share(ctx context.Context, nodeUUID, name, source string) (ref string, err error)
 	Unshare(ctx context.Context, nodeUUID string) error
@@ -46,8 +46,8 @@ type Boot struct {
 // Properties implements driver.Interface.
 func (b *Boot) Properties() map[string]string {
 	return map[string]string{
-		"deploy_kernel":                "URL or path of the deploy ramdisk's kernel. Optional: the configured one otherwise.",
-		"deploy_ramdisk":               "URL or path of the deploy ramdisk's initramfs. Optional: the configured one otherwise.",
+		"deploy_kernel":                "UUID (from Glance), URL or path of the deploy ramdisk's kernel. Optional: the configured one otherwise.",
+		"deploy_ramdisk":               "UUID (from Glance), URL or path of the deploy ramdisk's initramfs. Optional: the configured one otherwise.",
 		"kernel_append_params":         "Kernel parameters for the ramdisk, in place of those of the configuration; %default% stands for these. Optional.",
 		"force_persistent_boot_device": "Whether the disk is set as boot device for good: Default, Always or Never. Optional.",
 	}

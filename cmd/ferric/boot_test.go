@@ -27,7 +27,7 @@ func TestDiscovery(t *testing.T) {
 	site := boot.Site{HTTP: "http://192.0.2.1:8080", TFTP: netip.MustParseAddr("192.0.2.1")}
 	pictures := func() *images {
 		t.Helper()
-		i, err := newImages(cfg, nil, slog.New(slog.DiscardHandler))
+		i, err := newImages(cfg, nil, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -88,7 +88,7 @@ func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[s
 		ferric.KindPower:      {"ipmitool": &ipmi.Power{Pool: p.bmcs, Background: driver.Background}},
 		ferric.KindManagement: {"ipmitool": &ipmi.Management{Pool: p.bmcs, DefaultBootMode: cfg.Deploy.DefaultBootMode}, "noop": noop.Management{}},
 		ferric.KindBoot:       {"pxe": pxe(boot.FlavorPXE), "ipxe": pxe(boot.FlavorIPXE)},
-		ferric.KindDeploy: {"direct": &agentdriver.Direct{Images: p.images, ConfigDrives: p.configDrives, Poll: agentPoll, Lost: agentLost,
+		ferric.KindDeploy: {"direct": &agentdriver.Direct{Images: p.images, Glance: p.images.catalogue(), ConfigDrives: p.configDrives, Poll: agentPoll, Lost: agentLost,
 			PowerTimeout: cfg.Conductor.PowerStateChangeTimeout, BootMode: cfg.Deploy.DefaultBootMode}},
 		ferric.KindInspect: {"agent": agentdriver.Inspect{}, "no-inspect": noop.Inspect{Absent: noop.Absent{Kind: ferric.KindInspect}}},
 	}

@@ -17,6 +17,8 @@ import (
 	agentdriver "ferric/driver/agent"
 	"ferric/image"
 	"ferric/image/share"
+	"ferric/openstack"
+	"ferric/openstack/glance"
 )
 
 // images brings images, kernels and ramdisks to machines: it fetches into the cache and shares from there.
@@ -24,7 +26,9 @@ type images struct {
 	cache  *image.Cache
 	shared *share.Folder
 	opts   image.Options
-	source string // where agents get http(s) images by default: local or http
+	source string        // where agents get http(s) images by default: local or http
+	md5    bool          // whether MD5 may be the checksum
+	glance *glanceImages // nil without OpenStack
 
 	kernel, ramdisk string          // the configured ones, which need not lie in an allowed path
 	site            boot.Site       // where machines reach the boot services; set before these run
@@ -37,7 +41,8 @@ type images struct {
 }
 
 // newImages opens cache and shared files. files is where other hosts find what is shared here, and this one what they shared; it may be nil.
-func newImages(cfg *config.Config, files bootFiles, log *slog.Logger) (*images, error) {
+// cloud is nil without OpenStack.
+func newImages(cfg *config.Config, files bootFiles, cloud *openstack.Session, log *slog.Logger) (*images, error) {
 	opts := image.Options{FileRoots: cfg.Image.FileURLAllowedPaths, Insecure: cfg.Image.Insecure,
 		ConnectTimeout: cfg.Image.ConnectTimeout, IdleTimeout: cfg.Image.StallTimeout, Logger: log}
 	if cfg.Image.CAFile != "" {
@@ -46,8 +51,14 @@ func newImages(cfg *config.Config, files bootFiles, log *slog.Logger) (*images, 
 			return nil, ferric.Errorf(ferric.CodeInvalid, "image.ca_file: %w", err)
 		}
 	}
+	var inGlance *glanceImages
+	if cloud != nil {
+		inGlance = &glanceImages{client: glance.New(cloud), md5: cfg.Agent.AllowMD5Checksum}
+		opts.Remotes, opts.RemoteFor = map[string]image.Remote{"glance": inGlance}, glancePatience
+	}
 	cache, err := image.OpenCache(image.CacheConfig{Dir: filepath.Join(cfg.Image.CacheDir, "cache"), MaxBytes: int64(cfg.Image.CacheSize),
-		TTL: cfg.Image.CacheTTL, MinFree: minFree, Options: opts, Permitted: formats(cfg.Image.PermittedImageFormats), Logger: log})
+		TTL: cfg.Image.CacheTTL, MinFree: minFree, Options: opts, Permitted: formats(cfg.Image.PermittedImageFormats),
+		AllowMD5: cfg.Agent.AllowMD5Checksum, Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +67,7 @@ func newImages(cfg *config.Config, files bootFiles, log *slog.Logger) (*images, 
 		return nil, errors.Join(err, cache.Close())
 	}
 	i := &images{cache: cache, shared: shared, opts: opts, source: cfg.Agent.ImageDownloadSource, files: files, log: log, tags: map[string]taggedFile{},
-		kernel: cfg.Boot.DeployKernel, ramdisk: cfg.Boot.DeployRamdisk}
+		md5: cfg.Agent.AllowMD5Checksum, glance: inGlance, kernel: cfg.Boot.DeployKernel, ramdisk: cfg.Boot.DeployRamdisk}
 	if i.kernel == "" {
 		i.kernel = existing(filepath.Join(ramdiskDir(cfg), "kernel"))
 	}
@@ -90,7 +101,8 @@ func (i *images) Close() error { return i.cache.Close() }
 
 // Publish implements agentdriver.Images.
 func (i *images) Publish(ctx context.Context, node string, r agentdriver.ImageRequest) (agentapi.ImageInfo, error) {
-	sum, err := image.ResolveChecksum(ctx, image.ChecksumRequest{ImageURL: r.Source, Checksum: r.Checksum, HashAlgo: r.OSHashAlgo, HashValue: r.OSHashValue}, i.opts)
+	sum, err := image.ResolveChecksum(ctx, image.ChecksumRequest{ImageURL: r.Source, Checksum: r.Checksum, HashAlgo: r.OSHashAlgo, HashValue: r.OSHashValue,
+		AllowMD5: i.md5}, i.opts)
 	if err != nil {
 		return agentapi.ImageInfo{}, err
 	}
@@ -98,7 +110,12 @@ func (i *images) Publish(ctx context.Context, node string, r agentdriver.ImageRe
 	if from == "" {
 		from = i.source
 	}
-	if from == "http" && !strings.HasPrefix(r.Source, "file:") {
+	name, inGlance := ferric.GlanceImage(r.Source)
+	if !inGlance {
+		name = r.Source
+	}
+	// An agent may not log in to Glance, and does not verify by MD5.
+	if from == "http" && !strings.HasPrefix(r.Source, "file:") && !inGlance && sum.Algorithm != "md5" {
 		return agentapi.ImageInfo{ID: r.Source, URLs: []string{r.Source}, DiskFormat: r.DiskFormat, OSHashAlgo: sum.Algorithm, OSHashValue: sum.Value}, nil
 	}
 	declared := r.DiskFormat
@@ -107,9 +124,9 @@ func (i *images) Publish(ctx context.Context, node string, r agentdriver.ImageRe
 	}
 	id, entry, err := i.share(ctx, node, "image", bootSource{URL: r.Source, Checksum: sum, Declared: declared})
 	if err != nil {
-		return agentapi.ImageInfo{}, err
+		return agentapi.ImageInfo{}, whileAway(r.Source, err)
 	}
-	return agentapi.ImageInfo{ID: r.Source, URLs: i.urls("images/" + id), DiskFormat: string(entry.Format),
+	return agentapi.ImageInfo{ID: name, URLs: i.urls("images/" + id), DiskFormat: string(entry.Format),
 		OSHashAlgo: "sha256", OSHashValue: entry.SHA256}, nil
 }
 
@@ -125,7 +142,12 @@ func (i *images) Share(ctx context.Context, node, name, source string) (string, 
 		src.Declared = "aki"
 	}
 	path := localPath(source)
+	inGlance, ok := ferric.GlanceImage(source)
 	switch {
+	case ok && i.glance == nil:
+		return "", ferric.Errorf(ferric.CodeInvalid, "%s is an image in Glance, and Ferric has no cloud to ask: set the section [openstack] of the configuration", source)
+	case ok:
+		src.URL = "glance://" + inGlance
 	case path != "" && source == i.kernel:
 		src = bootSource{Configured: "kernel"}
 	case path != "" && source == i.ramdisk:
@@ -134,7 +156,7 @@ func (i *images) Share(ctx context.Context, node, name, source string) (string, 
 		src.URL = (&url.URL{Scheme: "file", Path: path}).String()
 	}
 	id, _, err := i.share(ctx, node, name, src)
-	return "images/" + id, err
+	return "images/" + id, whileAway(src.URL, err)
 }
 
 // localPath returns the path of a file URL or of a plain path, "" for anything else.

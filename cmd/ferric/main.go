@@ -27,6 +27,7 @@ func commands() []command {
 		{"doctor", "find what is stuck, locked or different from the machines, and what to do", doctorCommand},
 		{"openstack", "enter Ferric in the catalogue of an OpenStack cloud", openstackCommand},
 		{"ramdisk", "build the deploy ramdisk", ramdiskCommand},
+		{"openstack", "put the deploy ramdisk into Glance", openstackCommand},
 		{"lab", "virtual bare metal, for trying Ferric without hardware", labCommand},
 		{"agent", "the program in the deploy ramdisk", agentCommand},
 		{"version", "print the version", versionCommand},

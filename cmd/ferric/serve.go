@@ -186,7 +186,7 @@ func (s *service) setUp(ctx context.Context) (err error) {
 	var pictures *images
 	var services *bootServices
 	if serving || cfg.HasRole("conductor") {
-		if pictures, err = newImages(cfg, s.store, s.log); err != nil {
+		if pictures, err = newImages(cfg, s.store, s.cloud, s.log); err != nil {
 			return err
 		}
 		s.closers = append(s.closers, pictures.Close)

@@ -23,7 +23,7 @@ type Images interface {
 
 // ImageRequest is what a node says of its image, in instance_info.
 type ImageRequest struct {
-	Source         string // image_source: http, https or file URL
+	Source         string // image_source: http, https or file URL, or an image in Glance
 	DiskFormat     string // image_disk_format
 	Checksum       string // image_checksum
 	OSHashAlgo     string // image_os_hash_algo
@@ -40,6 +40,7 @@ type ConfigDrives interface {
 // Direct is the deploy interface "direct".
 type Direct struct {
 	Images       Images
+	Glance       Glance // nil without OpenStack
 	ConfigDrives ConfigDrives
 	Poll         time.Duration // how often a running command is asked after
 	Lost         time.Duration // how long the agent may be out of reach
@@ -50,8 +51,8 @@ type Direct struct {
 // Properties implements driver.Interface.
 func (d *Direct) Properties() map[string]string {
 	return map[string]string{
-		"deploy_kernel":  "URL or path of the deploy ramdisk's kernel. Optional: the configured one otherwise.",
-		"deploy_ramdisk": "URL or path of the deploy ramdisk's initramfs. Optional: the configured one otherwise.",
+		"deploy_kernel":  "UUID (from Glance), URL or path of the deploy ramdisk's kernel. Optional: the configured one otherwise.",
+		"deploy_ramdisk": "UUID (from Glance), URL or path of the deploy ramdisk's initramfs. Optional: the configured one otherwise.",
 	}
 }
 
@@ -73,13 +74,22 @@ func Request(n *ferric.Node) ImageRequest {
 func (d *Direct) Validate(_ context.Context, m *driver.Machine) error {
 	r := Request(m.Node)
 	if r.Source == "" {
-		return ferric.Errorf(ferric.CodeInvalid, "instance_info: image_source is missing: set it to the URL of the image (http://, https:// or file://)")
+		return ferric.Errorf(ferric.CodeInvalid, "instance_info: image_source is missing: set it to the URL of the image (http://, https:// or file://), or to its UUID in Glance")
 	}
 	scheme, _, ok := strings.Cut(r.Source, "://")
-	if !ok || scheme != "http" && scheme != "https" && scheme != "file" {
-		return ferric.Errorf(ferric.CodeInvalid, "instance_info: image_source %q is not an http://, https:// or file:// URL", r.Source)
+	id, glance := ferric.GlanceImage(r.Source)
+	if glance && d.Glance == nil {
+		return withoutGlance(id)
 	}
-	if r.Checksum == "" && r.OSHashValue == "" && scheme != "file" {
+	if !glance && scheme == "glance" {
+		return ferric.Errorf(ferric.CodeInvalid, "instance_info: image_source %q is not glance:// with the UUID of an image", r.Source)
+	}
+	if glance { // its checksum is Glance's; ResolveImage asks for it
+		r.Checksum, r.OSHashAlgo, r.OSHashValue = "", "", ""
+	} else if !ok || scheme != "http" && scheme != "https" && scheme != "file" {
+		return ferric.Errorf(ferric.CodeInvalid, "instance_info: image_source %q is not an http://, https:// or file:// URL, nor an image in Glance", r.Source)
+	}
+	if r.Checksum == "" && r.OSHashValue == "" && scheme != "file" && !glance {
 		return ferric.Errorf(ferric.CodeInvalid, "instance_info: image_checksum or image_os_hash_algo and image_os_hash_value is missing: "+
 			"an image from the network must be verified")
 	}
@@ -120,8 +130,21 @@ func (d *Direct) Prepare(ctx context.Context, t *driver.Task) error {
 	if !t.Set.Storage().WritesImage(t.Machine) {
 		return nil
 	}
-	_, err := d.Images.Publish(ctx, t.Node.UUID, Request(t.Node))
+	_, err := d.publish(ctx, t.Node)
 	return err
+}
+
+// publish makes the node's image available to its agent. An image in Glance must be the one that the deploy was accepted with: then it was looked
+// up, and whether it may be used.
+func (d *Direct) publish(ctx context.Context, n *ferric.Node) (agentapi.ImageInfo, error) {
+	r := Request(n)
+	if id, ok := ferric.GlanceImage(r.Source); ok {
+		if was, _ := accepted(n); was != id {
+			return agentapi.ImageInfo{}, ferric.Errorf(ferric.CodeInvalid, "instance_info: image_source was changed to image %s after the deploy was asked for; ask for it again", id)
+		}
+		r.Source = "glance://" + id
+	}
+	return d.Images.Publish(ctx, n.UUID, r)
 }
 
 // CleanUp implements driver.Deploy.
@@ -152,7 +175,7 @@ func (d *Direct) writeImage(ctx context.Context, t *driver.Task) (flow.Outcome, 
 	if !t.Set.Storage().WritesImage(t.Machine) {
 		return flow.Done("the storage interface says that no image is to be written"), nil
 	}
-	info, err := d.Images.Publish(ctx, t.Node.UUID, Request(t.Node))
+	info, err := d.publish(ctx, t.Node)
 	if err != nil {
 		return flow.Outcome{}, err
 	}

@@ -225,10 +225,10 @@ func (f *ferric) provision(t *testing.T, node, target, want string) map[string]a
 	return f.until(t, node, want)
 }
 
-// until waits until nobody works on a node and it is in a state, for up to five minutes.
+// until waits until nobody works on a node and it is in a state, for up to two minutes.
 func (f *ferric) until(t *testing.T, node, want string) map[string]any {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		n := f.must(t, http.MethodGet, "/v1/nodes/"+node, nil)
 		if n["provision_state"] == want && n["reservation"] == nil {
 			return n
