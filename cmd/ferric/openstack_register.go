@@ -40,6 +40,7 @@ func openstackCommand(ctx context.Context, args []string, stdout, stderr io.Writ
 func openstackCommands() []command {
 	return []command{
 		{"register", "enter Ferric in Keystone's catalogue, and make its user if asked", registerCommand},
+		{"upload-ramdisk", "put the deploy ramdisk's kernel and initramfs into Glance", uploadRamdiskCommand},
 	}
 }
 

@@ -13,10 +13,11 @@ import (
 
 // uploadRamdiskCommand puts the kernel and the initramfs into Glance and prints what to write into the configuration.
 func uploadRamdiskCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var dir, name string
+	var cloudName, dir, name string
 	var public bool
 	var timeout time.Duration
 	cfg, code := loadConfig("openstack upload-ramdisk", args, stderr, func(fs *flag.FlagSet) {
+		fs.StringVar(&cloudName, "os-cloud", "", "`entry` of clouds.yaml with the credentials of whom the images are to belong to")
 		fs.StringVar(&dir, "dir", "", "`directory` with kernel and initramfs (default: ramdisk in data_dir, where ferric ramdisk build puts them)")
 		fs.StringVar(&name, "name", "ferric-deploy", "beginning of the images' `names`: NAME-kernel and NAME-ramdisk")
 		fs.BoolVar(&public, "public", false, "let every project see the images; needs an administrator's role in Glance")
@@ -28,7 +29,7 @@ func uploadRamdiskCommand(ctx context.Context, args []string, stdout, stderr io.
 	if dir == "" {
 		dir = ramdiskDir(cfg)
 	}
-	cloud, err := commandCloud(cfg)
+	cloud, err := adminSession(cfg, cloudName)
 	if err != nil {
 		return fail(stderr, err)
 	}
