@@ -1,9 +1,14 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -106,6 +111,49 @@ func TestElevatedNova(t *testing.T) {
 	if got := f.must(200, "GET", "/v1/nodes", nil, "X-Auth-Token", "nova").values(t, "nodes", "name"); len(got) != 3 {
 		t.Errorf("Nova sees %q, want all three nodes", got)
 	}
+}
+
+// TestFeedOfARevokedToken: whoever follows the change feed is sent away when the token ends.
+func TestFeedOfARevokedToken(t *testing.T) {
+	var revoked atomic.Bool
+	f, _ := feedFixture(t, func(c *api.Config, d *api.Deps) {
+		c.AuthStrategy, c.EventHeartbeat = api.Keystone, 20*time.Millisecond
+		d.Tokens = revocable{&revoked}
+	})
+	req, err := http.NewRequestWithContext(t.Context(), "GET", f.server.URL+"/ferric/v1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Auth-Token", "admin")
+	resp, err := f.server.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	for beats := 0; beats < 3; {
+		line, err := lines.ReadString('\n')
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("the feed ended with a good token: status %d, %v", resp.StatusCode, err)
+		}
+		if line == ": heartbeat\n" {
+			beats++
+		}
+	}
+	revoked.Store(true)
+	if _, err := io.Copy(io.Discard, lines); err != nil { // it ends, or the test does not
+		t.Errorf("the feed did not end well: %v", err)
+	}
+}
+
+// revocable knows every token until it is told otherwise.
+type revocable struct{ revoked *atomic.Bool }
+
+func (r revocable) Caller(context.Context, string, string, string, string) (policy.Caller, error) {
+	if r.revoked.Load() {
+		return policy.Caller{}, ferric.Errorf(ferric.CodeUnauthorized, "revoked")
+	}
+	return policy.SystemAdmin("a"), nil
 }
 
 func TestKeystoneNeedsKeystone(t *testing.T) {

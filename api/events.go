@@ -132,6 +132,8 @@ func (s *eventStream) run(w http.ResponseWriter) error {
 	defer life.Stop()
 	beat := time.NewTicker(s.a.config.EventHeartbeat)
 	defer beat.Stop()
+	check := time.NewTicker(s.a.config.EventHeartbeat)
+	defer check.Stop()
 	for {
 		b, wake, err := s.next()
 		if err != nil {
@@ -153,6 +155,10 @@ func (s *eventStream) run(w http.ResponseWriter) error {
 			if !write([]byte(": heartbeat\n\n")) {
 				return nil
 			}
+		case <-check.C:
+			if !s.welcome() {
+				return nil
+			}
 		case <-life.C:
 			return nil
 		case <-s.a.feed.done:
@@ -161,6 +167,17 @@ func (s *eventStream) run(w http.ResponseWriter) error {
 			return nil
 		}
 	}
+}
+
+// welcome asks again who the client is: its token may have ended or been revoked meanwhile. That is cheap, for what is known of it is remembered.
+func (s *eventStream) welcome() bool {
+	ctx, cancel := context.WithTimeout(s.rq.client, eventRead)
+	defer cancel()
+	if _, err := s.a.auth.Authenticate(s.rq.Request.WithContext(ctx)); err != nil {
+		s.a.log.InfoContext(s.rq.Context(), "a client of the change feed is sent away: it is not known any more", "error", err, "user", s.rq.caller.User)
+		return false
+	}
+	return true
 }
 
 // next returns what is to be written now, and what to wait for afterwards; nil if there is more at once.
