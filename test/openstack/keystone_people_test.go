@@ -234,3 +234,11 @@ func write(t *testing.T, name, text string) string {
 	check(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
+
+// systemAdmin makes an administrator of the system and returns a token.
+func (p *people) systemAdmin(t *testing.T) string {
+	t.Helper()
+	user, _ := p.user(t, "system-admin")
+	p.grant(t, "system", user, "admin", "member", "reader")
+	return p.as(t, user, "system")
+}

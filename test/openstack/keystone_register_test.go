@@ -3,6 +3,8 @@ package openstack
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +110,19 @@ func TestKeystoneRegister(t *testing.T) {
 	}
 	if got := r.urls(t); !equal(got, map[string]string{"public": f.URL, "internal": f.URL + "/v1", "admin": f.URL + "/v1"}) {
 		t.Errorf("the catalogue has %v", got)
+	}
+
+	// The stock client finds Ferric by the catalogue, whether the endpoint names the version (as the internal one does now) or not.
+	f.with(p.systemAdmin(t)).node(t, map[string]any{"name": "found-by-the-client"})
+	for _, i := range []string{"public", "internal"} {
+		cmd := exec.CommandContext(t.Context(), "/usr/bin/openstack", "--os-interface", i, "baremetal", "node", "list", "-f", "value", "-c", "Name")
+		cmd.Env = append(os.Environ(), c.env(c.Service)...)
+		cmd.Env = append(cmd.Env, "OS_REGION_NAME="+r.region, "HOME="+t.TempDir())
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		if out, err := cmd.Output(); err != nil || string(out) != "found-by-the-client\n" {
+			t.Errorf("openstack baremetal node list at the %s endpoint: %v\n%s%s", i, err, out, stderr.String())
+		}
 	}
 
 	member := account{User: "", Password: password, Project: "", Domain: c.Admin.Domain}
