@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"ferric"
@@ -41,6 +42,12 @@ func (r *round) operation(n *ferric.Node, op *flow.Operation, owner string, live
 		f.What = fmt.Sprintf("%s waits without an end: %s", where, op.WaitWhat)
 		f.Why = fmt.Sprintf("it goes on when the event %q comes, and no timeout is set", op.WaitFor)
 		f.Do = abort
+		r.add(f)
+	case waits && strings.HasPrefix(op.WaitWhat, flow.WaitsForService) && r.now.Sub(op.WaitSince) > r.Grace:
+		f := begin("waits-for-service", ferric.FindingWarning, op.WaitSince)
+		f.What = fmt.Sprintf("%s waits since %s for %s", where, op.WaitSince.UTC().Format(time.RFC3339), op.WaitWhat)
+		f.Why = "another service of the cloud gives no answer, or errors; the conductor's log has its words. Nothing has failed: the work goes on when it answers"
+		f.Do = "look at that service; or " + abort
 		r.add(f)
 	case !live && r.overdue(op) > r.Grace:
 		f := begin("overdue", ferric.FindingError, r.dueAt(op))

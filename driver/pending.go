@@ -1,7 +1,9 @@
 package driver
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"ferric"
@@ -39,7 +41,11 @@ func (t *Task) Wait(err error) (out flow.Outcome, ok bool, failed error) {
 	if !errors.As(err, &p) || t.Flow == nil || t.Flow.Step.Repeat == flow.Never {
 		return flow.Outcome{}, false, nil
 	}
-	t.Log.Info("a step waits", "for", p.What, "because", p.Err.Error())
+	level := slog.LevelWarn
+	if t.Flow.Op.WaitWhat == p.What {
+		level = slog.LevelDebug // it was told when the wait began
+	}
+	t.Log.Log(context.Background(), level, "a step waits", "for", p.What, "because", p.Err.Error())
 	poll := p.Poll
 	if poll <= 0 {
 		if t.Flow.Op.WaitWhat == p.What {

@@ -15,6 +15,9 @@ type Lease struct {
 	Until    time.Time
 }
 
+// WaitsForService begins what an operation waits for while another service of the cloud gives no answer.
+const WaitsForService = "the service "
+
 // Event names that operations wait for.
 const (
 	EventHeartbeat  = "heartbeat"  // the agent called back

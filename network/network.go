@@ -7,6 +7,7 @@ import (
 
 	"ferric"
 	"ferric/driver"
+	"ferric/flow"
 )
 
 // Kind is a network interface of the two.
@@ -161,9 +162,9 @@ func (i *Interface) failed(err error, format string, args ...any) error {
 	told := ferric.Errorf(ferric.ErrorCode(err), "Neutron: "+format+": %w", append(args, err)...)
 	switch {
 	case ferric.IsCode(err, ferric.CodeBusy):
-		return &driver.Pending{What: "Neutron to carry requests out again", Timeout: sickFor, Err: told}
+		return &driver.Pending{What: flow.WaitsForService + "Neutron to carry requests out again", Timeout: sickFor, Err: told}
 	case away(err):
-		return &driver.Pending{What: "Neutron to answer again", Err: told}
+		return &driver.Pending{What: flow.WaitsForService + "Neutron to answer again", Err: told}
 	}
 	return told
 }

@@ -334,7 +334,7 @@ func TestAway(t *testing.T) {
 		"validate":   b.face.Validate(t.Context(), b.task().Machine),
 	} {
 		var pending *driver.Pending
-		if !errors.As(err, &pending) || pending.What != "Neutron to answer again" || pending.Timeout != 0 || ferric.ErrorCode(err) != ferric.CodeUnavailable {
+		if !errors.As(err, &pending) || pending.What != "the service Neutron to answer again" || pending.Timeout != 0 || ferric.ErrorCode(err) != ferric.CodeUnavailable {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

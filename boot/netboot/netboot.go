@@ -38,8 +38,9 @@ type Boot struct {
 	Files     Files
 	// Append is added to the kernel command line of nodes that have no kernel_append_params.
 	Append string
-	// Site and BootMode (bios or uefi, of nodes for which nothing else says it) are what a DHCP server that is not Ferric's own is told.
-	Site     boot.Site
+	// Site and BootMode (bios or uefi, of nodes for which nothing else says it) are what a DHCP server that is not Ferric's own is told. Site is asked for each
+	// time: which hosts have boot services changes. It returns CodeUnavailable while none has.
+	Site     func(ctx context.Context) (boot.Site, error)
 	BootMode string
 }
 
@@ -98,7 +99,11 @@ func (b *Boot) PrepareRamdisk(ctx context.Context, t *driver.Task, r driver.Ramd
 		return err
 	}
 	if n, ok := t.Set.Get(ferric.KindNetwork).(driver.DHCPProvider); ok && n.ServesDHCP(t.Machine) {
-		if err := n.SetBootOptions(ctx, t, func(mac string) []driver.DHCPOption { return b.options(t.Node, mac) }); err != nil {
+		site, err := b.Site(ctx)
+		if err != nil {
+			return err
+		}
+		if err := n.SetBootOptions(ctx, t, func(mac string) []driver.DHCPOption { return b.options(t.Node, site, mac) }); err != nil {
 			return err
 		}
 	}

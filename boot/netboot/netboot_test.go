@@ -256,7 +256,9 @@ func TestOptionsForAnotherDHCPServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, d := newServer(), &dhcpServer{serves: true}
 			b := &netboot.Boot{Flavor: c.flavor, Publisher: s, Files: s, BootMode: "uefi",
-				Site: boot.Site{HTTP: "http://192.0.2.1:8080", TFTP: netip.MustParseAddr("192.0.2.1")}}
+				Site: func(context.Context) (boot.Site, error) {
+					return boot.Site{HTTP: "http://192.0.2.1:8080", TFTP: netip.MustParseAddr("192.0.2.1")}, nil
+				}}
 			tk := task(t, b, &firmware{}, nil)
 			tk.Node.Properties, tk.Node.BootMode = c.properties, c.mode
 			tk.Set = with(t, tk, b, d)
@@ -282,7 +284,15 @@ func TestOptionsForAnotherDHCPServer(t *testing.T) {
 	if err := b.PrepareRamdisk(t.Context(), tk, ramdisk()); err != nil || d.given != nil {
 		t.Errorf("options %v of a DHCP server that serves others, %v", d.given, err)
 	}
-	d.serves, d.err = true, ferric.Errorf(ferric.CodeUnavailable, "Neutron is away")
+	d.serves = true
+	b.Site = func(context.Context) (boot.Site, error) {
+		return boot.Site{}, ferric.Errorf(ferric.CodeUnavailable, "no boot services")
+	}
+	if err := b.PrepareRamdisk(t.Context(), tk, ramdisk()); !ferric.IsCode(err, ferric.CodeUnavailable) || d.given != nil {
+		t.Errorf("without boot services: %v, options %v", err, d.given)
+	}
+	b.Site = func(context.Context) (boot.Site, error) { return boot.Site{}, nil }
+	d.err = ferric.Errorf(ferric.CodeUnavailable, "Neutron is away")
 	if err := b.PrepareRamdisk(t.Context(), tk, ramdisk()); !ferric.IsCode(err, ferric.CodeUnavailable) {
 		t.Errorf("error %v", err)
 	}

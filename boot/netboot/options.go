@@ -19,12 +19,12 @@ const (
 
 // options are the DHCP options for a machine that boots from a network card with this MAC address. Unlike Ferric's own server, this one cannot look at what
 // firmware asks, so the node says which it is.
-func (b *Boot) options(n *ferric.Node, mac string) []driver.DHCPOption {
-	tftp := b.Site.TFTP.String()
+func (b *Boot) options(n *ferric.Node, site boot.Site, mac string) []driver.DHCPOption {
+	tftp := site.TFTP.String()
 	file := loader(b.Flavor, b.bootMode(n), n)
 	out := []driver.DHCPOption{{Name: optBootFile, Value: file}}
 	if b.Flavor == boot.FlavorIPXE {
-		out = []driver.DHCPOption{{Name: "tag:!ipxe," + optBootFile, Value: file}, {Name: "tag:ipxe," + optBootFile, Value: b.Site.URL(boot.ScriptPath(mac))}}
+		out = []driver.DHCPOption{{Name: "tag:!ipxe," + optBootFile, Value: file}, {Name: "tag:ipxe," + optBootFile, Value: site.URL(boot.ScriptPath(mac))}}
 	}
 	out = append(out, driver.DHCPOption{Name: optTFTPName, Value: tftp}, driver.DHCPOption{Name: optTFTPAddress, Value: tftp}, driver.DHCPOption{Name: optServer, Value: tftp})
 	for i := range out {

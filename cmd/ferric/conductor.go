@@ -45,14 +45,15 @@ func (s *service) setUpConductor(ctx context.Context, pictures *images, services
 	apiURL := cfg.Agent.ExternalCallbackURL
 	switch {
 	case services != nil:
-		p.publisher, p.site = services.publisher, services.site
+		p.publisher = services.publisher
+		p.site = func(context.Context) (boot.Site, error) { return services.site, nil }
 		apiURL = cmp.Or(apiURL, services.site.HTTP)
 	case cfg.Bus.URL != "" && !cfg.HasRole("boot"):
 		others, err := s.publishForOthers(ctx, pictures)
 		if err != nil {
 			return err
 		}
-		p.publisher = others
+		p.publisher, p.site = others, others.site
 		apiURL = cmp.Or(apiURL, boot.AnyHost)
 	}
 	drivers, err := registry(cfg, p)

@@ -71,6 +71,10 @@ func illnesses(port string) map[string]illness {
 		"overdue": {m{"conductor_group": "elsewhere"}, "cleaning", func(p *patient, n string) { p.operation(n, "running", "", ago(time.Hour)) },
 			"overdue", "should have been carried on 1h0m", "no-conductor"},
 		"endless": {m{}, "clean wait", func(p *patient, n string) { p.operation(n, "waiting", "heartbeat", 0) }, "waits-without-end", "waits without an end: the first call of the agent", "node abort endless"},
+		"cloudy": {m{}, "cleaning", func(p *patient, n string) {
+			p.operation(n, "waiting", "", time.Now().Add(time.Minute).UnixMicro())
+			p.sql("UPDATE operations SET wait_what = 'the service Neutron to answer again' WHERE node_uuid = (SELECT uuid FROM nodes WHERE name = $1)", n)
+		}, "waits-for-service", "for the service Neutron to answer again", "node abort cloudy"},
 		"nothing": {m{}, "cleaning", func(p *patient, n string) { p.operation(n, "waiting", "", 0) }, "waits-for-nothing", "waits for nothing that could come", "node abort nothing"},
 		"silent": {m{}, "clean wait", func(p *patient, n string) {
 			p.operation(n, "waiting", "heartbeat", time.Now().Add(time.Hour).UnixMicro())

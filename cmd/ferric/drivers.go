@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"strings"
@@ -62,9 +63,9 @@ type parts struct {
 	consoles     *ipmi.Console
 	images       *images
 	configDrives agentdriver.ConfigDrives
-	publisher    netboot.Publisher  // nil while the boot services are off
-	site         boot.Site          // likewise
-	cloud        *openstack.Session // nil outside of OpenStack
+	publisher    netboot.Publisher                            // nil while the boot services are off
+	site         func(ctx context.Context) (boot.Site, error) // that machines are told of
+	cloud        *openstack.Session                           // nil outside of OpenStack
 	states       driver.States
 	log          *slog.Logger
 }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
+	"net/netip"
 	"time"
 
+	"ferric"
+	"ferric/boot"
 	"ferric/config"
 	"ferric/driver"
 	"ferric/network"
@@ -26,4 +30,15 @@ func neutronInterfaces(cfg *config.Config, cloud *openstack.Session) []*network.
 	}
 	client := &neutron.Client{Session: cloud, Timeout: n.RequestTimeout}
 	return []*network.Interface{{Kind: network.Flat, Client: client, Settings: settings}, {Kind: network.Neutron, Client: client, Settings: settings}}
+}
+
+// site is where a machine that boots by another DHCP server than Ferric's finds boot services: at any of the hosts that have them.
+func (p publishOnly) site(context.Context) (boot.Site, error) {
+	all := p.peers.all.Load()
+	for _, h := range *all {
+		if addr, err := netip.ParseAddr(h.Address); err == nil {
+			return boot.Site{HTTP: h.HTTP, TFTP: addr}, nil
+		}
+	}
+	return boot.Site{}, ferric.Errorf(ferric.CodeUnavailable, "no host with boot services is alive: start one with the role boot and boot.interface")
 }

@@ -3,6 +3,7 @@ package openstack
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -18,11 +19,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+
+	domain "ferric"
+	"ferric/driver"
+	"ferric/network"
+	cloudsession "ferric/openstack"
+	neutronclient "ferric/openstack/neutron"
 )
 
 type object = map[string]any
 
-// neutron is the real Neutron, a way to it that the tests control, and a Ferric whose nodes the real ironic-neutron-agent reports.
+// neutron is the real Neutron, a way to it that the tests control, and a Ferric whose nodes ironic-neutron-agent reports.
 type neutron struct {
 	*testing.T
 	admin   *gophercloud.ServiceClient
@@ -54,10 +61,10 @@ func (n *neutron) must(method, path string, body any) object {
 	return out
 }
 
-// network makes a VLAN network with a subnet.
-func (n *neutron) network(cidr string) string {
+// network makes a network of a type with a subnet.
+func (n *neutron) network(typ, cidr string) string {
 	n.Helper()
-	id := n.must(http.MethodPost, "networks", object{"network": object{"name": unique(n.T), "provider:network_type": "vlan",
+	id := n.must(http.MethodPost, "networks", object{"network": object{"name": unique(n.T), "provider:network_type": typ,
 		"provider:physical_network": "physnet1"}})["network"].(object)["id"].(string)
 	later(n.T, func(ctx context.Context) {
 		var all struct{ Ports []struct{ ID string } }
@@ -73,9 +80,23 @@ func (n *neutron) network(cidr string) string {
 	return id
 }
 
-// port makes a port in the tenants' network.
-func (n *neutron) port() string {
-	return n.must(http.MethodPost, "ports", object{"port": object{"network_id": n.tenants, "binding:vnic_type": "baremetal"}})["port"].(object)["id"].(string)
+// flat finds the flat network of physnet1, of which there can be one only, or makes it.
+func (n *neutron) flat() string {
+	n.Helper()
+	all, _ := n.must(http.MethodGet, "networks?provider:network_type=flat&provider:physical_network=physnet1", nil)["networks"].([]any)
+	for _, is := range all {
+		if subnets, _ := is.(object)["subnets"].([]any); len(subnets) > 0 {
+			return is.(object)["id"].(string)
+		}
+	}
+	return n.network("flat", "10.93.0.0/24")
+}
+
+// port makes a port in a tenants' network.
+func (n *neutron) port(network string) string {
+	id := n.must(http.MethodPost, "ports", object{"port": object{"network_id": network, "binding:vnic_type": "baremetal"}})["port"].(object)["id"].(string)
+	later(n.T, func(ctx context.Context) { _ = n.call(ctx, http.MethodDelete, "ports/"+id, nil, nil) })
+	return id
 }
 
 func (n *neutron) show(port string) object {
@@ -210,12 +231,11 @@ const agentsFirstCall = "the first call of the agent on the machine"
 func TestNeutron(t *testing.T) {
 	c := newCloud(t)
 	n := &neutron{T: t, admin: c.service(t, openstack.NewNetworkV2), nodes: map[string]string{}}
-	n.ours, n.tenants = n.network("10.91.0.0/24"), n.network("10.92.0.0/24")
-	known, err := url.Parse(c.Catalogue)
-	check(t, err)
-	n.ferric = c.start(t, "api.listen="+known.Host, "conductor.automated_clean=false", "neutron.cleaning_network="+n.ours, "neutron.provisioning_network="+n.ours,
+	n.ours, n.tenants = n.network("vlan", "10.91.0.0/24"), n.network("vlan", "10.92.0.0/24")
+	n.ferric = c.start(t, "conductor.automated_clean=false", "neutron.cleaning_network="+n.ours, "neutron.provisioning_network="+n.ours,
 		"neutron.inspection_network="+n.ours, "neutron.rescuing_network="+n.ours, "openstack.endpoint_override=network="+n.proxy(), "openstack.retries=0",
 		"neutron.neutron_agent_status_retry_interval=1s")
+	c.reportNodes(t, n.ferric)
 	n.machine("cleaned", "neutron", 2, nil)
 	n.machine("flat", "flat", 1, nil)
 	n.machine("switched", "neutron", 1, nil)
@@ -236,9 +256,10 @@ func TestNeutron(t *testing.T) {
 	t.Run("killed", func(t *testing.T) { n.on(t).killed() })
 	t.Run("away", func(t *testing.T) { n.on(t).away() })
 	t.Run("strays", func(t *testing.T) { n.on(t).strays() })
-	t.Run("VIFs, flat", func(t *testing.T) { n.on(t).vifs("flat") })
-	t.Run("VIFs, neutron", func(t *testing.T) { n.on(t).vifs("switched") })
+	t.Run("VIFs, flat", func(t *testing.T) { n.on(t).vifs("flat", n.flat()) })
+	t.Run("VIFs, neutron", func(t *testing.T) { n.on(t).vifs("switched", n.tenants) })
 	t.Run("bond", func(t *testing.T) { n.on(t).bond() })
+	t.Run("DHCP options and network data", func(t *testing.T) { n.on(t).client(c) })
 	t.Run("binding fails", func(t *testing.T) { n.on(t).bindingFails() })
 	n.on(t)
 }
@@ -371,10 +392,10 @@ func (n *neutron) refused(method, path string, body any, status int, text string
 }
 
 // vifs: a tenant's ports on a node that is available, and on one that is active.
-func (n *neutron) vifs(node string) {
+func (n *neutron) vifs(node, network string) {
 	id, address := n.nodes[node], n.ports(node)[0]["address"]
 	n.ferric.provision(n.T, node, "provide", "available")
-	first, second := n.port(), n.port()
+	first, second := n.port(network), n.port(network)
 	path := "/v1/nodes/" + node + "/vifs"
 	n.ferric.must(n.T, http.MethodPost, path, object{"id": first})
 	if p := n.show(first); p["mac_address"] != address || p["binding:host_id"] != id {
@@ -435,7 +456,7 @@ func (n *neutron) bond() {
 		n.ferric.must(n.T, http.MethodPatch, "/v1/ports/"+p["uuid"].(string), []any{object{"op": "add", "path": "/portgroup_uuid", "value": group["uuid"]}})
 	}
 	n.ferric.provision(n.T, "bonded", "adopt", "active")
-	vif := n.port()
+	vif := n.port(n.tenants)
 	n.ferric.must(n.T, http.MethodPost, "/v1/nodes/bonded/vifs", object{"id": vif})
 	p := n.show(vif)
 	profile, _ := p["binding:profile"].(object)
@@ -463,5 +484,42 @@ func (n *neutron) bindingFails() {
 	}
 	if left := n.own("unreported"); len(left) > 0 {
 		n.Errorf("left behind: %v", left)
+	}
+}
+
+// client: what only a machine that boots, or a config drive, would make Ferric ask of Neutron.
+func (n *neutron) client(c *cloud) {
+	session, err := cloudsession.New(cloudsession.Credentials{AuthURL: c.AuthURL, Username: c.Service.User, Password: c.Service.Password, ProjectName: c.Service.Project,
+		UserDomainName: c.Service.Domain, ProjectDomainName: c.Service.Domain, Region: c.Region, Source: "the test"}, cloudsession.Options{})
+	check(n.T, err)
+	i := &network.Interface{Kind: network.Neutron, Client: &neutronclient.Client{Session: session, Timeout: time.Minute}, Settings: network.Settings{DHCP: true}}
+	vif := n.port(n.tenants)
+	was := n.show(vif)
+	m := &driver.Machine{Node: &domain.Node{UUID: uuid.NewString()}, Ports: []*domain.Port{{UUID: uuid.NewString(), Address: mac(66, 0),
+		InternalInfo: object{"tenant_vif_port_id": vif}}}}
+	task := &driver.Task{Machine: m, Log: slog.New(slog.DiscardHandler)}
+	for range 2 {
+		check(n.T, i.SetBootOptions(n.Context(), task, func(mac string) []driver.DHCPOption {
+			return []driver.DHCPOption{{Name: "tag:!ipxe,67", Value: "snponly.efi", IPVersion: 4}, {Name: "tag:ipxe,67", Value: "http://192.0.2.1/" + mac, IPVersion: 4},
+				{Name: "255", Value: "192.0.2.1", IPVersion: 4}}
+		}))
+	}
+	options := map[string]any{}
+	for _, o := range n.show(vif)["extra_dhcp_opts"].([]any) {
+		options[o.(object)["opt_name"].(string)] = o.(object)["opt_value"]
+	}
+	if diff := cmp.Diff(object{"tag:!ipxe,67": "snponly.efi", "tag:ipxe,67": "http://192.0.2.1/" + was["mac_address"].(string), "255": "192.0.2.1"}, options); diff != "" {
+		n.Errorf("DHCP options (-want +have):\n%s", diff)
+	}
+
+	data, err := i.NetworkData(n.Context(), m)
+	check(n.T, err)
+	address := was["fixed_ips"].([]any)[0].(object)["ip_address"]
+	want := object{"links": []any{object{"id": "iface0", "type": "phy", "ethernet_mac_address": m.Ports[0].Address, "vif_id": vif, "mtu": 1500}},
+		"networks": []any{object{"id": "network0", "network_id": n.tenants, "type": "ipv4", "link": "iface0", "ip_address": address, "netmask": "255.255.255.0",
+			"routes": []any{object{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.92.0.1"}}}},
+		"services": []any{object{"type": "dns", "address": "192.0.2.53"}}}
+	if diff := cmp.Diff(want, data); diff != "" {
+		n.Errorf("network data (-want +have):\n%s", diff)
 	}
 }
