@@ -268,7 +268,7 @@ func TestAllocationKilledAtEveryWrite(t *testing.T) {
 			t.Parallel()
 			n := 1
 			for allocationKilledAt(t, after, n) && !t.Failed() {
-				n++
+				n += killEvery
 			}
 			if n < 6 {
 				t.Errorf("it ended after %d writes; it was not killed often", n-1)

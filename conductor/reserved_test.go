@@ -1,11 +1,14 @@
 package conductor_test
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"ferric"
 	"ferric/conductor"
+	"ferric/driver"
 	"ferric/flow"
 	"ferric/rpc"
 )
@@ -107,4 +110,37 @@ func TestStepsThatSayNothing(t *testing.T) {
 		}
 	}
 	same(t, "classes", map[string]flow.Repeat{"mystery": flow.Never, "vent": flow.Safe, "reboot": flow.Check, "power_on": flow.Safe}, have)
+}
+
+// TestEveryStepIsExplained: docs/reliability.md says of every step what becomes of it when a conductor dies.
+func TestEveryStepIsExplained(t *testing.T) {
+	text, err := os.ReadFile("../docs/reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## Every step")
+	table, _, _ = strings.Cut(table, "\n## ")
+	b := newBench(t)
+	names := b.boot("one").OwnSteps()
+	for kind, impls := range b.site.registry().Implementations {
+		for _, impl := range impls {
+			steps, ok := impl.(driver.Stepper)
+			if _, lab := impl.(labManagement); lab || !ok || kind == ferric.KindDeploy || kind == ferric.KindVendor { // the fake ones stand for agents
+				continue
+			}
+			for _, phase := range []driver.Phase{driver.DeployPhase, driver.CleanPhase, driver.ServicePhase, driver.VerifyPhase} {
+				for _, s := range steps.Steps(&driver.Machine{Node: &ferric.Node{}}, phase) {
+					names = append(names, string(kind)+"."+s.Name)
+				}
+			}
+		}
+	}
+	if len(names) < 40 {
+		t.Errorf("only %d steps were found", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(table, "`"+name+"`") {
+			t.Errorf("docs/reliability.md does not say what becomes of the step %s", name)
+		}
+	}
 }
