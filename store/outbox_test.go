@@ -87,7 +87,10 @@ func TestNoticesAreWrittenWithWhatTheyTellOf(t *testing.T) {
 			return nil
 		})
 		must(t, err)
-		_, err = e.ChangeNode(ctx, n.UUID, 0, func(n *ferric.Node) error { n.Tell(ferric.News{Action: ferric.ActionConsoleSet, Phase: ferric.PhaseEnd}); return nil })
+		_, err = e.ChangeNode(ctx, n.UUID, 0, func(n *ferric.Node) error {
+			n.Tell(ferric.News{Action: ferric.ActionConsoleSet, Phase: ferric.PhaseEnd})
+			return nil
+		})
 		must(t, err)
 		_, err = e.ChangeNode(asked(ferric.ObjectNode, ferric.ActionUpdate), n.UUID, 0, func(n *ferric.Node) error { return nil })
 		must(t, err) // it changes nothing
