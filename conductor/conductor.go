@@ -164,6 +164,8 @@ type Conductor struct {
 	// answering is what answers makes: it is asked for with every call.
 	answering map[rpc.Method]answer
 	wanted    chan struct{} // an allocation came in
+	// moved have tokens when nodes may have moved from conductor to conductor: consoles are looked after, and nodes are counted.
+	moved [2]chan struct{}
 
 	mu       sync.Mutex
 	members  *ring.Ring
@@ -181,7 +183,7 @@ func New(c Config, d Deps) (*Conductor, error) {
 		return nil, err
 	}
 	co := &Conductor{Config: c, Deps: d, machine: state.New(), members: ring.New(nil), consoles: map[string]bool{},
-		wanted: make(chan struct{}, 1)}
+		wanted: make(chan struct{}, 1), moved: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}}
 	co.power, co.answering = newPowerSync(co), co.answers()
 	var err error
 	if co.inspect, err = inspection.New(c.Inspection.Settings); err != nil {
@@ -225,9 +227,9 @@ func (c *Conductor) Run(ctx context.Context) error {
 	loops.Go(func() { c.power.run(ctx) })
 	loops.Go(func() { c.writeAgentCalls(ctx) })
 	loops.Go(func() { c.every(ctx, time.Hour, "prune history", c.prune) })
-	loops.Go(func() { c.every(ctx, c.ConsoleInterval, "consoles", c.keepConsoles) })
+	loops.Go(func() { c.everyAndWhen(ctx, c.ConsoleInterval, c.moved[0], "consoles", c.keepConsoles) })
 	loops.Go(func() { c.every(ctx, c.StuckInterval, "stuck detection", c.findStuck) })
-	loops.Go(func() { c.every(ctx, countInterval, "count nodes", c.countNodes) })
+	loops.Go(func() { c.everyAndWhen(ctx, countInterval, c.moved[1], "count nodes", c.countNodes) })
 	loops.Go(func() { c.allocate(ctx) })
 	var left error
 	loops.Go(func() {
@@ -259,6 +261,11 @@ func (c *Conductor) Poke() { c.runner.Poke() }
 
 // every calls do now and then every interval. Errors are logged: there is nobody else to tell.
 func (c *Conductor) every(ctx context.Context, interval time.Duration, what string, do func(context.Context) error) {
+	c.everyAndWhen(ctx, interval, nil, what, do)
+}
+
+// everyAndWhen is every, and calls do when there is a token in poke, too.
+func (c *Conductor) everyAndWhen(ctx context.Context, interval time.Duration, poke <-chan struct{}, what string, do func(context.Context) error) {
 	if interval <= 0 {
 		return
 	}
@@ -272,6 +279,7 @@ func (c *Conductor) every(ctx context.Context, interval time.Duration, what stri
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-poke:
 		}
 	}
 }
@@ -338,6 +346,12 @@ func (c *Conductor) MembersChanged(ctx context.Context) {
 		return
 	}
 	c.runner.Poke()
+	for _, poke := range c.moved {
+		select {
+		case poke <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // orphaned reports whether the conductor that holds a node is gone: its lease will run out.

@@ -102,6 +102,17 @@ func (c *Conductor) keepConsoles(ctx context.Context) error {
 	return nil
 }
 
+// ServesConsole returns CodeElsewhere if a node is not this conductor's, or others do not take it for alive, as after it was stopped for a while.
+func (c *Conductor) ServesConsole(ctx context.Context, n *ferric.Node) error {
+	if err := c.refreshRing(ctx); err != nil {
+		return err
+	}
+	if !c.ownsNode(n.UUID, n.ConductorGroup, n.Driver) {
+		return ferric.Errorf(ferric.CodeElsewhere, "the node belongs to another conductor, which has its console: ask the API for its address")
+	}
+	return nil
+}
+
 func (c *Conductor) resumeConsole(ctx context.Context, node string) error {
 	return c.onMachine(ctx, node, func(ctx context.Context, t *driver.Task) error {
 		if !t.Node.ConsoleEnabled {

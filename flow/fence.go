@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,8 @@ var errLeaseLost = &ferric.Error{Code: ferric.CodeStale, Message: "the node's le
 type holding struct {
 	cancel context.CancelCauseFunc
 	clock  func() time.Duration
+	gone   atomic.Bool
+	count  *atomic.Int64 // of the runner's leases that were lost
 	timer  *time.Timer
 
 	// Guarded by Runner.mu.
@@ -54,6 +57,14 @@ func (h *holding) expire() {
 	if left := h.left(); left > 0 {
 		h.timer.Reset(left)
 		return
+	}
+	h.lose()
+}
+
+// lose stops the work because the lease is no more.
+func (h *holding) lose() {
+	if !h.gone.Swap(true) {
+		h.count.Add(1)
 	}
 	h.cancel(errLeaseLost)
 }
@@ -87,7 +98,7 @@ func Fenced(ctx context.Context) error {
 		return nil
 	}
 	if h.left() <= 0 {
-		h.cancel(errLeaseLost)
+		h.lose()
 		return errLeaseLost
 	}
 	if errors.Is(context.Cause(ctx), errLeaseLost) {

@@ -37,7 +37,7 @@ func (r *Runner) lasts() time.Duration { return r.LeaseTTL - r.LeaseTTL/marginPa
 // hold notes a lease for renewal and returns a context that ends when the lease is lost, or runs out.
 func (r *Runner) hold(ctx context.Context, lease taken) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
-	h := &holding{lease: lease.Lease, cancel: cancel, clock: r.Clock, deadline: lease.asked + r.lasts()}
+	h := &holding{lease: lease.Lease, cancel: cancel, count: &r.lost, clock: r.Clock, deadline: lease.asked + r.lasts()}
 	h.mu.Lock() // expire may begin at once
 	h.timer = time.AfterFunc(max(0, h.deadline-r.Clock()), h.expire)
 	h.mu.Unlock()
@@ -135,6 +135,9 @@ func (r *Runner) renew(ctx context.Context, late time.Duration) (ok bool) {
 	}
 	r.mu.Unlock()
 	if len(leases) == 0 {
+		if r.Renewed != nil {
+			r.Renewed(0, int(r.lost.Swap(0)), 0, nil)
+		}
 		return true
 	}
 	asked := r.Clock()
@@ -156,7 +159,6 @@ func (r *Runner) renew(ctx context.Context, late time.Duration) (ok bool) {
 	for _, l := range kept {
 		until[l.NodeUUID] = l
 	}
-	lost := 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, was := range leases {
@@ -170,12 +172,11 @@ func (r *Runner) renew(ctx context.Context, late time.Duration) (ok bool) {
 			h.renewed(l, asked, r.lasts())
 			continue
 		}
-		lost++
 		r.log.Warn("lost the lease of a node; its worker stops", "node", was.NodeUUID)
-		h.cancel(errLeaseLost)
+		h.lose()
 	}
 	if r.Renewed != nil {
-		r.Renewed(len(leases), lost, late, nil)
+		r.Renewed(len(leases), int(r.lost.Swap(0)), late, nil)
 	}
 	return true
 }

@@ -37,8 +37,8 @@ type Config struct {
 	Serving func() bool
 	// Observe is told of every step that ended, for metrics. It may be nil.
 	Observe func(op *Operation, s *Step)
-	// Renewed is told of every round of renewals: how many leases there were, how many of them were lost, how long after its time it was done, and
-	// what went wrong. It may be nil.
+	// Renewed is told of every round of renewals: how many leases there were, how many were lost or ran out since the last one, how long after its time it was
+	// done, and what went wrong. It may be nil.
 	Renewed func(leases, lost int, late time.Duration, err error)
 	// TookOver is told of every operation that is carried on which another conductor had begun. It may be nil.
 	TookOver func(op *Operation)
@@ -65,6 +65,7 @@ type Runner struct {
 	base    context.Context // of all workers
 	stop    context.CancelFunc
 	marks   atomic.Int64 // of checkpoints
+	lost    atomic.Int64 // leases, since the last round of renewals
 }
 
 // New makes a runner. Nothing runs before Run, but Begin may be called.

@@ -26,7 +26,8 @@ const asFerric = "FERRIC_TEST_IS_FERRIC"
 
 // cluster is PostgreSQL, three NATS servers, and processes that share them.
 type cluster struct {
-	t      testing.TB
+	t      testing.TB // of the story that is told
+	owner  testing.TB // at whose end the processes are killed
 	dir    string
 	nats   []*natsserver.Server
 	shared []string
@@ -44,7 +45,7 @@ type process struct {
 
 func newCluster(t testing.TB, settings ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir(), procs: map[string]*process{}}
+	c := &cluster{t: t, owner: t, dir: t.TempDir(), procs: map[string]*process{}}
 	var urls, routes []string
 	for i := range 3 {
 		s, err := natsserver.NewServer(&natsserver.Options{ServerName: fmt.Sprint("nats-", i), Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoSigs: true, NoLog: true,
@@ -94,12 +95,12 @@ func (c *cluster) start(name, roles string, more ...string) *process {
 	}
 	go func() { _ = p.Wait(); close(p.ended) }()
 	c.procs[name] = p
-	c.t.Cleanup(func() {
+	c.owner.Cleanup(func() {
 		p.kill()
 		log.Close()
-		if c.t.Failed() {
+		if c.owner.Failed() {
 			text, _ := os.ReadFile(log.Name())
-			c.t.Logf("log of %s:\n%s", name, text[max(0, len(text)-6000):])
+			c.owner.Logf("log of %s:\n%s", name, text[max(0, len(text)-6000):])
 		}
 	})
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {

@@ -36,9 +36,11 @@ func (s *service) setUpConductor(ctx context.Context, pictures *images, services
 		KeepBootTimeout: !cfg.IPMI.DisableBootTimeout, Logger: s.log})
 	s.closers = append(s.closers, func() error { pool.Close(); return nil })
 
+	var c *conductor.Conductor // no console is served before it is there
 	consoles := &ipmi.Console{Pool: pool, Opts: ipmi.ConsoleOptions{Address: cfg.Console.Address, Public: cfg.Console.PublicAddress,
 		FirstPort: cfg.Console.FirstPort, LastPort: cfg.Console.LastPort, Idle: cfg.Console.TerminalTimeout,
-		Node: s.store.Node}}
+		Node:   s.store.Node,
+		Serves: func(ctx context.Context, n *ferric.Node) error { return c.ServesConsole(ctx, n) }}}
 	s.closers = append(s.closers, func() error { consoles.Close(); return nil })
 
 	p := parts{bmcs: pool, consoles: consoles, images: pictures, configDrives: s.store, cloud: s.cloud, states: s.store, log: s.log}
@@ -71,7 +73,7 @@ func (s *service) setUpConductor(ctx context.Context, pictures *images, services
 		return err
 	}
 	present := &presence{bus: s.bus, log: s.log}
-	c, err := conductor.New(conf, conductor.Deps{Store: s.store, Drivers: drivers, ConfigDrives: driveBuilder{pictures.opts}, Log: s.log, Metrics: s.metrics, CallsArrive: way.open.Load, Local: s.ownFindings,
+	c, err = conductor.New(conf, conductor.Deps{Store: s.store, Drivers: drivers, ConfigDrives: driveBuilder{pictures.opts}, Log: s.log, Metrics: s.metrics, CallsArrive: way.open.Load, Local: s.ownFindings,
 		Cluster: conductor.Cluster{Members: s.members.Conductors, Leaving: present.leave, Released: present.released}})
 	if err != nil {
 		return err

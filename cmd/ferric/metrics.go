@@ -55,6 +55,12 @@ func newMetrics() *metrics {
 	m.notices = m.all.Counter("notifications_total", "Notifications by what came of them: delivered, refused by their receiver, or dropped because they could not be delivered in time.", "sink", "result")
 	m.noticesTried = m.all.Counter("notification_failures_total", "Attempts to deliver notifications that failed; they are repeated.", "sink")
 	m.noticesLate = m.all.Histogram("notification_delay_seconds", "Age of the oldest notification of those delivered together.", obs.OperationBuckets(), "sink")
+	for _, g := range []*prometheus.GaugeVec{m.leases, m.ringMembers, m.ringNodes} {
+		g.WithLabelValues()
+	}
+	for _, c := range []*prometheus.CounterVec{m.leasesLost, m.renewals, m.repetitions} {
+		c.WithLabelValues()
+	}
 	m.Handler = m.all.Handler()
 	return m
 }
@@ -118,7 +124,9 @@ func (m *metrics) TookOver(kind string) { m.takeovers.WithLabelValues(kind).Inc(
 func (m *metrics) LeasesRenewed(leases, lost int, late time.Duration, err error) {
 	m.leases.WithLabelValues().Set(float64(leases))
 	m.leasesLost.WithLabelValues().Add(float64(lost))
-	m.lateness.WithLabelValues().Observe(max(0, late.Seconds()))
+	if leases > 0 {
+		m.lateness.WithLabelValues().Observe(max(0, late.Seconds()))
+	}
 	if err != nil {
 		m.renewals.WithLabelValues().Inc()
 	}

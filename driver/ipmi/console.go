@@ -23,6 +23,9 @@ type ConsoleOptions struct {
 	Idle      time.Duration // without a character, after which a client is let go; 0: never
 	// Node loads a node when a client comes, so that the BMC's address and credentials are today's. nil: those of the console's start.
 	Node func(ctx context.Context, uuid string) (*ferric.Node, error)
+	// Serves says whether the node is this conductor's now, and others know that it is alive: otherwise its console is another one's, which a client who came
+	// here would take it from. nil: always.
+	Serves func(ctx context.Context, n *ferric.Node) error
 }
 
 // Console is the console interface "ipmitool-socat": a TCP port on the conductor that serves the machine's serial console, one client at a time.

@@ -131,6 +131,11 @@ func (p *consolePort) today(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
+	if serves := p.console.Opts.Serves; serves != nil {
+		if err := serves(ctx, n); err != nil {
+			return Info{}, err
+		}
+	}
 	return ParseInfo(n.DriverInfo)
 }
 

@@ -306,3 +306,26 @@ func TestConsoleOfASimulator(t *testing.T) {
 		}
 	}
 }
+
+// TestConsoleOfAnotherConductor: a client who comes to a conductor that does not serve the node any more takes nobody's console away.
+func TestConsoleOfAnotherConductor(t *testing.T) {
+	s, _ := newBMC(t, bmc.Options{Console: terminal})
+	p := newPool(t, ipmi.Options{})
+	first := freePorts(t, 1)
+	task := consoleTask(s, "n1")
+	c := &ipmi.Console{Pool: p, Opts: ipmi.ConsoleOptions{Address: "127.0.0.1", FirstPort: first, LastPort: first,
+		Node:   func(context.Context, string) (*ferric.Node, error) { return task.Node, nil },
+		Serves: func(context.Context, *ferric.Node) error { return ferric.Errorf(ferric.CodeElsewhere, "it is another one's") }}}
+	defer c.Close()
+	if err := c.StartConsole(t.Context(), task); err != nil {
+		t.Fatal(err)
+	}
+	before := s.Stats()
+	text, err := io.ReadAll(client(t, c, task.Machine))
+	if err != nil || !strings.Contains(string(text), "it is another one's") {
+		t.Errorf("a client was told %q, %v", text, err)
+	}
+	if after := s.Stats(); after.Datagrams != before.Datagrams {
+		t.Errorf("the BMC heard %d datagrams of it", after.Datagrams-before.Datagrams)
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+
+	"ferric/flow"
 )
 
 // suite is a cipher suite (table 22-20).
@@ -251,7 +253,7 @@ func (h *handshake) rakp1(ctx context.Context, l *link, r retry) error {
 		}
 		return nil
 	})
-	if err == errPassword {
+	if err == errPassword && flow.Fenced(ctx) == nil {
 		// Tell the BMC, so that it frees the session; no reply is awaited.
 		msg := make([]byte, 8)
 		msg[0], msg[1] = h.tag+1, 0x0f

@@ -92,7 +92,8 @@ func (s *session) closeMessage() []byte {
 }
 
 // close tells the BMC that the session ends, without waiting for an answer, and closes the socket. The session
-// of a BMC that does not hear it ends there after its own timeout (60 s).
+// of a BMC that does not hear it ends there after its own timeout (60 s). It needs no lease: it ends what this process alone has begun, and changes nothing
+// of the machine.
 func (s *session) close() {
 	s.sequence++
 	s.link.conn.SetWriteDeadline(time.Now().Add(time.Second))

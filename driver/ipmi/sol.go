@@ -19,6 +19,9 @@ const (
 
 // sol is a serial-over-LAN session with a BMC. It has a login of its own, beside the one that commands share, and belongs to the goroutine that
 // calls run.
+//
+// It needs no lease: a BMC has one such session at a time, and a conductor that takes the node over ends this one (endSOL). What a process that was
+// stopped meanwhile still sends is dropped by the BMC then.
 type sol struct {
 	session *session
 	limits  solLimits
