@@ -314,8 +314,10 @@ func TestConsoleOfAnotherConductor(t *testing.T) {
 	first := freePorts(t, 1)
 	task := consoleTask(s, "n1")
 	c := &ipmi.Console{Pool: p, Opts: ipmi.ConsoleOptions{Address: "127.0.0.1", FirstPort: first, LastPort: first,
-		Node:   func(context.Context, string) (*ferric.Node, error) { return task.Node, nil },
-		Serves: func(context.Context, *ferric.Node) error { return ferric.Errorf(ferric.CodeElsewhere, "it is another one's") }}}
+		Node: func(context.Context, string) (*ferric.Node, error) { return task.Node, nil },
+		Serves: func(context.Context, *ferric.Node) error {
+			return ferric.Errorf(ferric.CodeElsewhere, "it is another one's")
+		}}}
 	defer c.Close()
 	if err := c.StartConsole(t.Context(), task); err != nil {
 		t.Fatal(err)
