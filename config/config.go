@@ -27,6 +27,7 @@ type Config struct {
 	KeystoneAuthToken KeystoneAuthToken `toml:"keystone_authtoken" help:"How tokens of clients are checked when api.auth_strategy is keystone. Ferric asks Keystone as the user of the section openstack."`
 	OpenStack         OpenStack         `toml:"openstack" help:"The cloud that Ferric is part of: where Keystone is, and Ferric's own user there. Services' URLs come from Keystone's catalogue."`
 	Notifications     Notifications     `toml:"notifications" help:"What other programs are told: Ironic's versioned notifications."`
+	Nova              Nova              `toml:"nova" help:"OpenStack's Nova. Credentials are those of [openstack]."`
 	Log               Log               `toml:"log" help:"Ferric's own log, on standard error."`
 	Metrics           Metrics           `toml:"metrics" help:"Prometheus metrics."`
 

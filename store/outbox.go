@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -65,7 +66,8 @@ func (t *tx) tellOfNode(ctx context.Context, before, after *ferric.Node, changed
 			tellAsked(ctx, t, ferric.ObjectNode, action, before, after, now)
 		}
 	}
-	if after.PowerState != before.PowerState {
+	set := slices.ContainsFunc(news, func(n ferric.News) bool { return n.Action == ferric.ActionPowerSet && n.Phase == ferric.PhaseEnd }) // a reboot ends where it began
+	if set || after.PowerState != before.PowerState {
 		t.tell(ferric.Occurrence{Object: ferric.ObjectNode, News: ferric.News{Action: ferric.ActionPowerChanged, Power: before.PowerState}, Subject: after})
 	}
 	for _, n := range news {

@@ -42,7 +42,7 @@ func (s *service) setUpAPI(c *calls) (*api.API, error) {
 	}
 	conf.MaxEventStreams = a.MaxEventStreams
 	deps := api.Deps{Store: memberStore{s.store, s.members}, Changes: s.store, Conductors: c, Log: s.log, Owner: c.Owner, Observe: s.metrics.request, Health: s.health.Handler(), Alive: obs.Alive(), Doctor: s.diagnose(c)}
-	if tellsOthers(s.cfg) {
+	if s.tells {
 		deps.Tell = s.store.Tell
 	}
 	if s.cfg.Metrics.Enabled && s.cfg.Metrics.Listen == "" {

@@ -63,6 +63,7 @@ func (s *service) setUpConductor(ctx context.Context, pictures *images, services
 		return err
 	}
 	conf := conductorConfig(cfg)
+	conf.Notices = s.tells
 	if conf.Inspection, err = inspectionConfig(cfg); err != nil {
 		return err
 	}

@@ -13,20 +13,31 @@ import (
 
 	"ferric"
 	"ferric/config"
+	"ferric/openstack"
 	"ferric/openstack/notify"
+	"ferric/openstack/nova"
 	"ferric/store"
 )
 
-// tellsOthers reports whether other programs are told what happens.
-func tellsOthers(cfg *config.Config) bool { return len(cfg.Notifications.Drivers) > 0 }
-
-// composer makes what other programs are told, nil if they are told nothing.
-func composer(cfg *config.Config, log *slog.Logger) store.Announcing {
-	if !tellsOthers(cfg) {
+// announcing makes what other programs are told, nil if they are told nothing.
+func announcing(cfg *config.Config, cloud *openstack.Session, log *slog.Logger) store.Announcing {
+	c := &notify.Composer{Host: cfg.Host, Log: log, Nova: tellsNova(cfg, cloud)}
+	if len(cfg.Notifications.Drivers) > 0 {
+		c.Level = cfg.Notifications.Level
+	}
+	if c.Level == "" && !c.Nova {
 		return nil
 	}
-	return (&notify.Composer{Host: cfg.Host, Log: log, Level: cfg.Notifications.Level}).Notices
+	return c.Notices
 }
+
+// tellsNova reports whether Nova is told of power states.
+func tellsNova(cfg *config.Config, cloud *openstack.Session) bool {
+	return cloud != nil && cfg.Nova.SendPowerNotifications
+}
+
+// novaTimeout bounds a request to Nova. It is less than what a courier gives a sink.
+const novaTimeout = 8 * time.Second
 
 // trimInterval is how often notices that are not needed any more are removed.
 const trimInterval = 10 * time.Second
@@ -64,6 +75,9 @@ func (s *service) sinks() ([]*notify.Courier, error) {
 	var all []*notify.Courier
 	add := func(name string, sink notify.Sink, topics ...string) {
 		all = append(all, &notify.Courier{Name: name, Sink: sink, Topics: topics})
+	}
+	if tellsNova(s.cfg, s.cloud) {
+		add("nova", &nova.PowerUpdates{Session: s.cloud, Timeout: novaTimeout}, ferric.TopicNova)
 	}
 	for _, driver := range n.Drivers {
 		switch driver {

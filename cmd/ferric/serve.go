@@ -95,6 +95,7 @@ type service struct {
 	health  *obs.Health
 	members *members
 	cloud   *openstack.Session // nil without OpenStack
+	tells   bool               // other programs are told what happens
 	news    chan struct{}      // of members that came or went
 
 	stopping atomic.Bool
@@ -136,9 +137,10 @@ func (s *service) setUp(ctx context.Context) (err error) {
 	if s.cloud != nil {
 		s.closers = append(s.closers, func() error { s.cloud.Close(); return nil })
 	}
-	keep := storeConfig(cfg)
-	keep.Notices = composer(cfg, log)
-	if s.store, err = store.Open(ctx, keep, log); err != nil {
+	kept := storeConfig(cfg)
+	kept.Notices = announcing(cfg, s.cloud, log)
+	s.tells = kept.Notices != nil
+	if s.store, err = store.Open(ctx, kept, log); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.store.Close)

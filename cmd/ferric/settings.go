@@ -62,7 +62,7 @@ func conductorConfig(cfg *config.Config) conductor.Config {
 		PowerOffAfterFail:     d.PowerOffAfterDeployFailure, CleanPriorities: map[string]int{"deploy.erase_devices": 0},
 		AgentHeartbeatTimeout: cfg.Agent.HeartbeatTimeout, AgentRequireTLS: cfg.Agent.RequireTLS,
 		LogsDir: cfg.Agent.DeployLogsDir, CollectLogs: cfg.Agent.DeployLogsCollect,
-		HistoryPerNode: c.NodeHistoryMaxEntries, Notices: tellsOthers(cfg),
+		HistoryPerNode: c.NodeHistoryMaxEntries,
 	}
 	conf.RescueCallbackTimeout, conf.ServiceCallbackTimeout = c.RescueCallbackTimeout, c.ServiceCallbackTimeout
 	conf.RescueKernel, conf.RescueKernelByArch = cfg.Boot.RescueKernel, cfg.Boot.RescueKernelByArch
