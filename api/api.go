@@ -200,7 +200,11 @@ func (a *API) serve(rw http.ResponseWriter, r *http.Request, t *table, auth Auth
 		return
 	}
 	gone := errors.Is(r.Context().Err(), context.Canceled) // the client did not wait
-	if status := writeError(w, err, id); status >= 500 && !gone {
+	switch status := writeError(w, err, id); {
+	case status < 500 || gone:
+	case ferric.IsCode(err, ferric.CodeBusy): // nothing is broken: there is more to do than can be done at once
+		a.log.WarnContext(ctx, "request refused for now; the client was told to ask again", "route", pattern, "status", status, "error", err)
+	default:
 		a.log.ErrorContext(ctx, "request failed", "route", pattern, "status", status, "error", err)
 	}
 }

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -77,6 +78,29 @@ func TestCodes(t *testing.T) {
 	r := f.must(500, "PUT", "/v1/nodes/one/management/boot_device", m{"boot_device": "pxe"})
 	if text := r.text(t); strings.Contains(text, "pw") || !strings.Contains(text, r.header.Get("Openstack-Request-Id")) {
 		t.Errorf("text %q", text)
+	}
+}
+
+// TestBusyIsNoError: that there is more to do than can be done at once is a warning in the log, and what fails is an error.
+func TestBusyIsNoError(t *testing.T) {
+	for code, want := range map[ferric.Code]string{ferric.CodeBusy: "level=WARN", ferric.CodeUnavailable: "level=ERROR", ferric.CodeInternal: "level=ERROR"} {
+		t.Run(string(code), func(t *testing.T) {
+			var log bytes.Buffer
+			f := newFixture(t, func(_ *api.Config, d *api.Deps) { d.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+			f.node(m{"name": "one"})
+			f.conductor.on(rpc.SetBootDevice, func(any) (any, error) { return nil, ferric.Errorf(code, "it went wrong") })
+			f.do("PUT", "/v1/nodes/one/management/boot_device", m{"boot_device": "pxe"})
+			f.server.Close() // the last line of the request is in the log then
+			for line := range strings.Lines(log.String()) {
+				if strings.Contains(line, "it went wrong") {
+					if !strings.Contains(line, want) {
+						t.Errorf("%s, want %s", line, want)
+					}
+					return
+				}
+			}
+			t.Errorf("no word of it: %s", log.String())
+		})
 	}
 }
 
