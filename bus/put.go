@@ -20,6 +20,8 @@ func (b *Bus) Put(ctx context.Context, subject, id string, data []byte, kept boo
 	if b.isClosed() || !b.nc.IsConnected() {
 		return ferric.Errorf(ferric.CodeUnavailable, "publish %s: the bus is not connected", subject)
 	}
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
+	defer cancel()
 	m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{nats.MsgIdHdr: {id}}}
 	var err error
 	if kept {
@@ -35,6 +37,8 @@ func (b *Bus) Put(ctx context.Context, subject, id string, data []byte, kept boo
 		return nil
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrNoStreamResponse):
 		return ferric.Errorf(ferric.CodeUnavailable, "publish %s: no stream of JetStream takes this subject; make one: nats stream add", subject)
+	case kept && errors.Is(err, context.DeadlineExceeded):
+		return ferric.Errorf(ferric.CodeUnavailable, "publish %s: no stream of JetStream has stored it in time; is there one that takes this subject? (nats stream ls): %w", subject, err)
 	case errors.Is(err, nats.ErrMaxPayload):
 		return ferric.Errorf(ferric.CodeInvalid, "publish %s: %d bytes are more than the server takes (max_payload %d): %w", subject, len(data), b.nc.MaxPayload(), err)
 	}
@@ -46,6 +50,8 @@ func (b *Bus) Flush(ctx context.Context) error {
 	if b.isClosed() || !b.nc.IsConnected() {
 		return ferric.Errorf(ferric.CodeUnavailable, "flush: the bus is not connected")
 	}
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
+	defer cancel()
 	if err := b.nc.FlushWithContext(ctx); err != nil {
 		return ferric.Errorf(ferric.CodeUnavailable, "flush: %w", err)
 	}
