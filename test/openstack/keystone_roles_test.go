@@ -60,6 +60,8 @@ func (c *cloud) crowd(t *testing.T, p *people, f *ferric) *crowd {
 	cr.object["connector"] = make("/v1/volume/connectors", map[string]any{"node_uuid": node, "type": "ip", "connector_id": "10.0.0.9"})
 	cr.object["target"] = make("/v1/volume/targets", map[string]any{"node_uuid": node, "volume_type": "iscsi", "volume_id": "v", "boot_index": 0})
 	cr.object["chassis"] = make("/v1/chassis", map[string]any{})
+	cr.object["allocation"] = make("/v1/allocations", map[string]any{"resource_class": "none", "owner": owner})
+	cr.object["runbook"] = make("/v1/runbooks", map[string]any{"name": "CUSTOM_R", "owner": owner, "steps": []any{map[string]any{"interface": "bios", "step": "factory_reset", "args": map[string]any{}, "order": 1}}})
 	return cr
 }
 
@@ -70,6 +72,7 @@ func TestKeystoneRoles(t *testing.T) {
 	f := c.start(t, "api.auth_strategy=keystone")
 	cr := c.crowd(t, p, f)
 	t.Run("table", func(t *testing.T) { cr.table(t, f) })
+	t.Run("refusals", func(t *testing.T) { cr.refusals(t, f) })
 	t.Run("visibility", func(t *testing.T) { cr.visibility(t, f) })
 }
 
@@ -122,6 +125,65 @@ func (cr *crowd) table(t *testing.T, f *ferric) {
 		}
 	}
 	if asked < 1000 {
+		t.Errorf("only %d requests were made", asked)
+	}
+	t.Logf("%d requests", asked)
+}
+
+// refusals asks for everything else in api/testdata/rbac.txt in the name of those to whom it is refused: nothing happens then.
+func (cr *crowd) refusals(t *testing.T, f *ferric) {
+	table, err := os.ReadFile("../../api/testdata/rbac.txt")
+	check(t, err)
+	some := map[string]string{"vif": "5a5c6d2c-32b1-4d4b-8a3e-3a1f5d2d9f10", "trait": "CUSTOM_T", "method": "none", "driver": "fake-hardware", "template": "CUSTOM_T", "rule": "5a5c6d2c-32b1-4d4b-8a3e-3a1f5d2d9f10",
+		"indicator": "led@chassis"}
+	steps := []any{map[string]any{"interface": "bios", "step": "factory_reset", "args": map[string]any{}, "priority": 1}}
+	node := cr.object["node"]
+	bodies := map[string]any{ // of routes that look at the body before they look at the caller
+		"POST /v1/nodes": map[string]any{"driver": "fake-hardware"}, "PUT states/power": map[string]any{"target": "power on"}, "PUT states/provision": map[string]any{"target": "manage"},
+		"PUT management/boot_device": map[string]any{"boot_device": "pxe"}, "POST vifs": map[string]any{"id": some["vif"]}, "PUT traits": map[string]any{"traits": []any{}},
+		"PUT states/boot_mode": map[string]any{"target": "uefi"}, "PUT states/secure_boot": map[string]any{"target": "on"}, "PUT states/console": map[string]any{"enabled": true},
+		"PUT management/indicators/{indicator}": map[string]any{"state": "ON"}, "POST vmedia": map[string]any{"device_type": "CDROM", "image_url": "http://x/y.iso", "image_download_source": "http"},
+		"POST /v1/ports": map[string]any{"node_uuid": node, "address": "52:54:00:00:00:02"}, "POST /v1/portgroups": map[string]any{"node_uuid": node},
+		"POST /v1/volume/connectors": map[string]any{"node_uuid": node, "type": "ip", "connector_id": "2"},
+		"POST /v1/volume/targets":    map[string]any{"node_uuid": node, "volume_type": "iscsi", "volume_id": "2", "boot_index": 2},
+		"POST /v1/allocations":       map[string]any{"resource_class": "none"}, "POST /v1/deploy_templates": map[string]any{"name": "CUSTOM_T", "steps": steps},
+		"POST /v1/events": map[string]any{"events": []any{}},
+	}
+	asked := 0
+	for line := range strings.Lines(string(table)) {
+		verdicts, what, ok := strings.Cut(strings.TrimSpace(line), "  ")
+		fields := strings.Fields(what)
+		if !ok || strings.HasPrefix(line, "#") || len(fields) != 2 || fields[0] == "GET" || strings.HasSuffix(fields[1], "/{node}/allocation") {
+			continue // a third word is the field of a patch; the node has no allocation
+		}
+		method, path := fields[0], fields[1]
+		var body any = map[string]any{}
+		for _, key := range []string{method + " " + path, method + " " + strings.TrimPrefix(path, "/v1/nodes/{node}/")} {
+			if b, ok := bodies[key]; ok {
+				body = b
+			}
+		}
+		for _, names := range []map[string]string{cr.object, some} {
+			for name, id := range names {
+				path = strings.ReplaceAll(path, "{"+name+"}", id)
+			}
+		}
+		if strings.HasSuffix(path, "/vendor_passthru") {
+			path += "?method=none"
+		}
+		verdicts = strings.ReplaceAll(verdicts, " ", "")
+		for i, col := range cr.columns {
+			want := map[byte]int{'F': 403, 'N': 404}[verdicts[i]]
+			if want == 0 {
+				continue
+			}
+			asked++
+			if got := f.with(col.token).status(t, method, path, body); got != want {
+				t.Errorf("%s: %s: status %d, want %d", col.name, what, got, want)
+			}
+		}
+	}
+	if asked < 700 {
 		t.Errorf("only %d requests were made", asked)
 	}
 	t.Logf("%d requests", asked)
