@@ -326,6 +326,9 @@ func (c *Cache) launch(key string, r Request) *flight {
 	return f
 }
 
+// briefly is how long a service is asked about an image that is here already.
+const briefly = 5 * time.Second
+
 // current reports whether the pinned entry may be served. An error means that this could not be found out.
 func (c *Cache) current(ctx context.Context, r Request, e *cached) (bool, error) {
 	m := e.meta
@@ -337,7 +340,9 @@ func (c *Cache) current(ctx context.Context, r Request, e *cached) (bool, error)
 		return true, nil
 	}
 	options := c.options(r)
-	options.RemoteFor = 5 * time.Second // there is another way
+	if options.RemoteFor == 0 || options.RemoteFor > briefly {
+		options.RemoteFor = briefly
+	}
 	source, err := Open(ctx, r.URL, options)
 	if err != nil && c.remote(r) && (ferric.IsCode(err, ferric.CodeUnavailable) || ferric.IsCode(err, ferric.CodeTimeout)) && ctx.Err() == nil {
 		c.log.Warn("the image's service cannot be asked; the image is taken from the cache", "url", m.Source.URL, "error", err.Error())
