@@ -8,4 +8,5 @@ test/deps.sh $(sed 's/#.*//' "$STACK/packages.txt")
 [ -n "${STACK_KEEP:-}" ] || trap '"$STACK/down.sh" --purge' EXIT
 "$STACK/up.sh"
 . "$STACK_DIR/admin.env"
+"${GO:-go}" run ./cmd/ferric openstack register --url "$BAREMETAL_URL"
 FERRIC_OPENSTACK=1 "${GO:-go}" test -count 1 -timeout 60m "$@" ./test/openstack/...
