@@ -14,6 +14,7 @@ type Mode string
 const (
 	ModeRamdisk Mode = "ramdisk" // load Kernel and Initrd and start them with Cmdline
 	ModeLocal   Mode = "local"   // leave the network and boot from the machine's own disk
+	ModeVolume  Mode = "volume"  // boot from the first of Volumes; of flavor ipxe only
 )
 
 // Flavor names the family of loaders that a machine is given.
@@ -42,7 +43,7 @@ type Config struct {
 	MACs     []string `json:"macs"`               // every MAC that may boot, any usual notation; kept as aa:bb:cc:dd:ee:ff
 	Flavor   Flavor   `json:"flavor"`             // pxe or ipxe
 	Firmware Firmware `json:"firmware,omitempty"` // hint
-	Mode     Mode     `json:"mode"`               // ramdisk or local
+	Mode     Mode     `json:"mode"`               // ramdisk, local or volume
 
 	// Kernel and Initrd are http URLs or paths below the site's HTTP address ("images/abc"), of ramdisk mode only.
 	Kernel string `json:"kernel,omitempty"`
@@ -50,6 +51,10 @@ type Config struct {
 	// Cmdline is the kernel command line of ramdisk mode, without BOOTIF (which the loader's configuration adds:
 	// BOOTIF=01-aa-bb-cc-dd-ee-ff names the NIC that the machine booted from). See CheckCmdline for what is refused.
 	Cmdline string `json:"cmdline,omitempty"`
+
+	// Initiator is what the machine calls itself towards iSCSI targets, an IQN; Volumes are its disks, from drive 0x80 on. Both are of volume mode only.
+	Initiator string   `json:"initiator,omitempty"`
+	Volumes   []Volume `json:"volumes,omitempty"`
 }
 
 // Normalize returns a copy of c with its MACs in canonical form, sorted and without duplicates, and its command line
@@ -93,6 +98,9 @@ func (c Config) Normalize() (Config, error) {
 }
 
 func (c Config) checkMode() error {
+	if c.Mode != ModeVolume && (c.Initiator != "" || len(c.Volumes) > 0) {
+		return ferric.Errorf(ferric.CodeInvalid, "boot configuration of node %s: initiator and volumes must be empty in mode %s", c.NodeUUID, c.Mode)
+	}
 	switch c.Mode {
 	case ModeRamdisk:
 		for _, f := range []struct{ name, ref string }{{"kernel", c.Kernel}, {"initrd", c.Initrd}} {
@@ -107,15 +115,17 @@ func (c Config) checkMode() error {
 		if c.Kernel != "" || c.Initrd != "" || c.Cmdline != "" {
 			return ferric.Errorf(ferric.CodeInvalid, "boot configuration of node %s: kernel, initrd and cmdline must be empty in mode local", c.NodeUUID)
 		}
+	case ModeVolume:
+		return c.checkVolumes()
 	default:
-		return ferric.Errorf(ferric.CodeInvalid, "boot configuration of node %s: mode %q: must be ramdisk or local", c.NodeUUID, c.Mode)
+		return ferric.Errorf(ferric.CodeInvalid, "boot configuration of node %s: mode %q: must be ramdisk, local or volume", c.NodeUUID, c.Mode)
 	}
 	return nil
 }
 
 // clone returns a copy of c that shares no memory with it.
 func (c Config) clone() Config {
-	c.MACs = slices.Clone(c.MACs)
+	c.MACs, c.Volumes = slices.Clone(c.MACs), cloneVolumes(c.Volumes)
 	return c
 }
 

@@ -101,6 +101,8 @@ type PartStore interface {
 	VolumeConnector(ctx context.Context, uuid string) (*ferric.VolumeConnector, error)
 	UpdateVolumeConnector(ctx context.Context, uuid string, version int64, m func(*ferric.VolumeConnector) error) (*ferric.VolumeConnector, error)
 	DeleteVolumeConnector(ctx context.Context, uuid string) error
+	VolumeConnectors(ctx context.Context, f ferric.VolumeFilter) ([]*ferric.VolumeConnector, error)
+	VolumeTargets(ctx context.Context, f ferric.VolumeFilter) ([]*ferric.VolumeTarget, error)
 	VolumeTarget(ctx context.Context, uuid string) (*ferric.VolumeTarget, error)
 	UpdateVolumeTarget(ctx context.Context, uuid string, version int64, m func(*ferric.VolumeTarget) error) (*ferric.VolumeTarget, error)
 	DeleteVolumeTarget(ctx context.Context, uuid string) error

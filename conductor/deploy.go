@@ -90,7 +90,7 @@ func (c *Conductor) planDeploy(ctx context.Context, t *driver.Task, a rpc.Provis
 	}
 	op := &flow.Operation{Kind: "deploy", Lane: flow.Provision, Params: params}
 	op.Steps = append(op.Steps, hidden("prepare_deploy", flow.Safe))
-	if t.Set.Deploy().UsesRamdisk(t.Machine) {
+	if deploysInRamdisk(t) {
 		op.Steps = append(op.Steps, flow.Step{Interface: "deploy", Name: "deploy", Priority: 100, Repeat: flow.Safe, Source: conductorSource})
 	}
 	op.Steps = append(op.Steps, hidden("collect_deploy_steps", flow.Safe),
@@ -147,8 +147,8 @@ func (c *Conductor) deployProgram() *program {
 }
 
 func (c *Conductor) prepareDeploy(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	if err := t.Set.Storage().Attach(ctx, t); err != nil {
-		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "attach the volumes: %w", err)
+	if err := c.attachVolumes(ctx, t); err != nil {
+		return flow.Outcome{}, err
 	}
 	if err := t.Set.Deploy().Prepare(ctx, t); err != nil {
 		return flow.Outcome{}, err
@@ -163,7 +163,7 @@ func (c *Conductor) collectDeploySteps(ctx context.Context, t *driver.Task) (flo
 		return flow.Outcome{}, ferric.Errorf(ferric.CodeInternal, "parameters of the deploy: %w", err)
 	}
 	offered := driverSteps(t.Set, t.Machine, driver.DeployPhase)
-	if t.Set.Deploy().UsesRamdisk(t.Machine) {
+	if deploysInRamdisk(t) {
 		fromAgent, out, ok, err := c.agentSteps(ctx, t, driver.DeployPhase)
 		if !ok {
 			return out, err
@@ -200,7 +200,7 @@ func deploySteps(steps []rpc.StepArgs, early bool) request {
 
 // coreStep is the step that boots the ramdisk, as far as operators may know it.
 func (c *Conductor) coreStep(t *driver.Task) []offer {
-	if !t.Set.Deploy().UsesRamdisk(t.Machine) {
+	if !deploysInRamdisk(t) {
 		return nil
 	}
 	return []offer{{Step: flow.Step{Interface: "deploy", Name: "deploy", Priority: 100, Source: conductorSource}}}
@@ -226,7 +226,7 @@ func remove(steps []flow.Step, s flow.Step) []flow.Step {
 }
 
 func (c *Conductor) powerOffAfterFailure(ctx context.Context, t *driver.Task) (flow.Outcome, error) {
-	if !c.PowerOffAfterFail || !t.Set.Deploy().UsesRamdisk(t.Machine) {
+	if !c.PowerOffAfterFail || !deploysInRamdisk(t) {
 		return flow.Done(nil), nil
 	}
 	return flow.Done(nil), c.powerOff(ctx, t)

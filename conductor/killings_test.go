@@ -21,6 +21,7 @@ type killing struct {
 	end   ferric.ProvisionState
 	begun map[string]int // agent commands and steps: how often they must be begun
 	want  []string       // what must happen to the machine, once each and in this order
+	twice bool           // what happens several times in a row counts as once
 	args  func(*rpc.ProvisionArgs)
 	make  func(*bench) *machine   // nil: a node in the state, whose machine is off
 	error string                  // last_error in the end

@@ -95,7 +95,13 @@ func (c *Conductor) setPower(ctx context.Context, t *driver.Task) (flow.Outcome,
 	if err != nil {
 		return flow.Outcome{}, err
 	}
-	return flow.Done(nil), c.turn(ctx, t, p.Target, p.Timeout)
+	if err := c.volumesBeforePower(ctx, t, p.Target); err != nil {
+		return flow.Outcome{}, powerFailed(p.Target, err)
+	}
+	if err := c.turn(ctx, t, p.Target, p.Timeout); err != nil {
+		return flow.Outcome{}, err
+	}
+	return flow.Done(nil), c.volumesAfterPower(ctx, t, p.Target)
 }
 
 // powerRepeat is the class of a step that brings a machine to a power target: what is asked for is a state, or a reboot, which is an event.

@@ -142,7 +142,10 @@ func (c *Conductor) looseTask(ctx context.Context, n *ferric.Node) (*driver.Task
 		return nil, err
 	}
 	t := &driver.Task{Machine: &driver.Machine{Node: n, Ports: ports, Portgroups: groups}, Set: set, PortStore: portStore{c.Store},
-		States: c.Store, Log: c.nodeLog(n)}
+		Volumes: volumeStore{c.Store}, States: c.Store, Log: c.nodeLog(n)}
+	if err := c.loadVolumes(ctx, set, t.Machine); err != nil {
+		return nil, err
+	}
 	set.SetPower(&familyPower{Power: set.Power(), c: c, t: t})
 	t.Agent = &agentConn{c: c, task: t, node: n.UUID}
 	return t, nil

@@ -26,6 +26,7 @@ type site struct {
 	b       *bench
 	hw      fake.Hardware
 	neutron *networktest.Neutron
+	cinder  *labCinder
 	bind    network.Settings // of the network interfaces flat and neutron
 
 	mu       sync.Mutex
@@ -34,7 +35,7 @@ type site struct {
 }
 
 func newSite(b *bench) *site {
-	s := &site{b: b, hw: fake.Hardware{States: b.store}, neutron: newNeutron(), bind: networkSettings(), machines: map[string]*machine{}, images: map[string]bool{}}
+	s := &site{b: b, hw: fake.Hardware{States: b.store}, neutron: newNeutron(), cinder: &labCinder{}, bind: networkSettings(), machines: map[string]*machine{}, images: map[string]bool{}}
 	b.Cleanup(s.close)
 	return s
 }
@@ -99,12 +100,12 @@ func (s *site) registry() *driver.Registry {
 		ferric.KindBIOS: absent(ferric.KindBIOS), ferric.KindConsole: absent(ferric.KindConsole), ferric.KindFirmware: absent(ferric.KindFirmware),
 		ferric.KindRAID: absent(ferric.KindRAID), ferric.KindRescue: {"agent": agentdriver.Rescue{}, "no-rescue": noop.Absent{Kind: ferric.KindRescue}},
 		ferric.KindVendor:  absent(ferric.KindVendor),
-		ferric.KindStorage: {"noop": noop.Storage{}},
+		ferric.KindStorage: s.storage(),
 		ferric.KindNetwork: {"noop": noop.Network{}, "flat": &network.Interface{Kind: network.Flat, Client: s.neutron, Settings: s.bind},
 			"neutron": &network.Interface{Kind: network.Neutron, Client: s.neutron, Settings: s.bind}},
 		ferric.KindPower:      {"lab": labPower{s}},
 		ferric.KindManagement: {"lab": labManagement{s}, "noop": noop.Management{}},
-		ferric.KindBoot:       {"lab": labBoot{s: s}},
+		ferric.KindBoot:       {"lab": labBoot{s: s}, "ipxe": labIPXE{labBoot{s: s}}},
 		ferric.KindDeploy: {"direct": &agentdriver.Direct{Images: images{s}, ConfigDrives: s.b.store, Poll: 10 * time.Millisecond, Lost: patience,
 			PowerTimeout: 10 * time.Second, BootMode: ferric.BootModeUEFI}},
 		ferric.KindInspect: {"agent": agentdriver.Inspect{}, "no-inspect": noop.Inspect{Absent: noop.Absent{Kind: ferric.KindInspect}}},
@@ -119,13 +120,14 @@ func (s *site) registry() *driver.Registry {
 	r.Implementations[ferric.KindVendor]["fake"] = labVendor{s: s, Vendor: r.Implementations[ferric.KindVendor]["fake"].(driver.Vendor)}
 	supports := map[ferric.InterfaceKind][]string{
 		ferric.KindBIOS: {"no-bios", "fake"}, ferric.KindConsole: {"no-console", "fake", "lab"}, ferric.KindFirmware: {"no-firmware", "fake"}, ferric.KindRAID: {"no-raid", "fake"},
-		ferric.KindRescue: {"agent", "fake", "no-rescue"}, ferric.KindVendor: {"no-vendor", "fake"}, ferric.KindStorage: {"noop", "fake"}, ferric.KindNetwork: {"noop", "flat", "neutron"},
+		ferric.KindRescue: {"agent", "fake", "no-rescue"}, ferric.KindVendor: {"no-vendor", "fake"}, ferric.KindStorage: {"noop", "fake", "cinder", "external"}, ferric.KindNetwork: {"noop", "flat", "neutron"},
 	}
 	with := func(name string) map[ferric.InterfaceKind][]string {
 		all := maps.Clone(supports)
 		for _, kind := range []ferric.InterfaceKind{ferric.KindPower, ferric.KindManagement, ferric.KindBoot} {
 			all[kind] = []string{name, "noop"}
 		}
+		all[ferric.KindBoot] = append(all[ferric.KindBoot], "ipxe")
 		all[ferric.KindDeploy], all[ferric.KindInspect] = []string{"direct", "fake"}, []string{"agent", "no-inspect"}
 		if name == "fake" {
 			all[ferric.KindDeploy], all[ferric.KindInspect] = []string{"fake"}, []string{"fake", "no-inspect"}

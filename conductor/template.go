@@ -99,6 +99,6 @@ func (c *Conductor) checkDeploySteps(ctx context.Context, t *driver.Task, asked 
 	if err != nil {
 		return nil, err
 	}
-	_, err = deployOverrides(asked, plans, c.deployOffers(t), t.Set.Deploy().UsesRamdisk(t.Machine))
+	_, err = deployOverrides(asked, plans, c.deployOffers(t), deploysInRamdisk(t))
 	return plans, err
 }

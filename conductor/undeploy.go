@@ -64,6 +64,9 @@ func (c *Conductor) tearDown(ctx context.Context, t *driver.Task) (flow.Outcome,
 	if err := t.Set.Storage().Detach(ctx, t); err != nil {
 		return flow.Outcome{}, ferric.Errorf(ferric.ErrorCode(err), "detach the volumes: %w", err)
 	}
+	if err := c.forgetVolumes(ctx, t); err != nil {
+		return flow.Outcome{}, err
+	}
 	return flow.Done(nil), t.Set.Deploy().CleanUp(ctx, t)
 }
 
@@ -88,7 +91,7 @@ func withoutInstance(info map[string]any) map[string]any {
 	out := map[string]any{}
 	for k, v := range info {
 		switch k {
-		case "deployment_type", "root_uuid_or_disk_id", "is_whole_disk_image", "instance",
+		case "deployment_type", "root_uuid_or_disk_id", "is_whole_disk_image", "instance", bootFromVolume, bootFromVolumeDeploy,
 			"glance_image", driver.ImageDeployKernel, driver.ImageDeployRamdisk:
 		default:
 			out[k] = v

@@ -20,6 +20,7 @@ type Config struct {
 	Boot              Boot              `toml:"boot" help:"Services for machines that boot. All of them are off until an interface is named."`
 	DHCP              DHCP              `toml:"dhcp" help:"Which DHCP server machines boot with."`
 	Neutron           Neutron           `toml:"neutron" help:"Networks of OpenStack's Neutron, for nodes with network_interface flat or neutron. Credentials are those of [openstack]."`
+	Cinder            Cinder            `toml:"cinder" help:"Volumes of OpenStack's Cinder, for nodes with storage_interface cinder. Credentials are those of [openstack]."`
 	Image             Image             `toml:"image" help:"User images: where from, and the cache."`
 	Agent             Agent             `toml:"agent" help:"The agent in the deploy ramdisk."`
 	Inspection        Inspection        `toml:"inspection" help:"What inspection does with a machine's inventory."`

@@ -23,6 +23,20 @@ type Machine struct {
 	Node       *ferric.Node
 	Ports      []*ferric.Port
 	Portgroups []*ferric.Portgroup
+	// Connectors and Targets are how the machine reaches remote volumes, and these, in the order in which they were made. They are there only if the node's
+	// storage interface is a VolumeStorage.
+	Connectors []*ferric.VolumeConnector
+	Targets    []*ferric.VolumeTarget
+}
+
+// BootVolume returns the remote volume that the machine is to boot from, nil for none.
+func (m *Machine) BootVolume() *ferric.VolumeTarget {
+	for _, v := range m.Targets {
+		if v.BootIndex == 0 {
+			return v
+		}
+	}
+	return nil
 }
 
 // Members returns the ports of a port group of the machine.
@@ -150,11 +164,25 @@ type Rescue interface {
 	Unrescue(ctx context.Context, t *Task) error
 }
 
+// VolumeBoot is an optional part of Boot: what it can boot over the network once the machine is deployed.
+type VolumeBoot interface {
+	// BootsVolume reports whether machines boot from remote volumes of a type, such as "iscsi".
+	BootsVolume(volumeType string) bool
+}
+
 // Storage attaches remote volumes. Interface kind "storage".
 type Storage interface {
 	Interface
+	// Attach gives the machine its volumes, Detach takes them away. They are called again after a Pending and after a crash, and find out what is done
+	// already. The checkpoint of the step that calls them is not theirs.
 	Attach(ctx context.Context, t *Task) error
 	Detach(ctx context.Context, t *Task) error
 	// WritesImage reports whether the image is to be written to a local disk.
 	WritesImage(m *Machine) bool
+}
+
+// VolumeStorage is a Storage that works with the node's volume connectors and targets.
+type VolumeStorage interface {
+	Storage
+	UsesVolumes()
 }

@@ -57,6 +57,7 @@ type Task struct {
 	Set       *Set
 	Agent     Agent
 	PortStore Ports
+	Volumes   Volumes
 	States    States
 	Log       *slog.Logger
 	// Mutate changes the node, fenced, and refreshes Machine.Node.
@@ -67,6 +68,11 @@ type Task struct {
 type Ports interface {
 	UpdatePort(ctx context.Context, uuid string, change func(*ferric.Port) error) (*ferric.Port, error)
 	UpdatePortgroup(ctx context.Context, uuid string, change func(*ferric.Portgroup) error) (*ferric.Portgroup, error)
+}
+
+// Volumes changes the volume targets of the task's node.
+type Volumes interface {
+	UpdateVolumeTarget(ctx context.Context, uuid string, change func(*ferric.VolumeTarget) error) (*ferric.VolumeTarget, error)
 }
 
 // Agent speaks to the agent on the task's node. Every method has a deadline of its own besides ctx's.

@@ -63,6 +63,9 @@ func (r Renderer) script(cfg boot.Config, mac string) string {
 	if cfg.Mode == boot.ModeLocal {
 		return head + fmt.Sprintf(local, r.Site.TFTP, boot.LoaderGRUBARM64, boot.LoaderGRUBX64, boot.LoaderGRUBSite)
 	}
+	if cfg.Mode == boot.ModeVolume {
+		return head + volumes(cfg)
+	}
 	// "netX" is the NIC that iPXE booted from; hexhyp writes its address with hyphens.
 	bootif := "BOOTIF=01-${netX/mac:hexhyp}"
 	if mac != "" {

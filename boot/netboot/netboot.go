@@ -98,16 +98,23 @@ func (b *Boot) PrepareRamdisk(ctx context.Context, t *driver.Task, r driver.Ramd
 	if err != nil {
 		return err
 	}
-	if n, ok := t.Set.Get(ferric.KindNetwork).(driver.DHCPProvider); ok && n.ServesDHCP(t.Machine) {
-		site, err := b.Site(ctx)
-		if err != nil {
-			return err
-		}
-		if err := n.SetBootOptions(ctx, t, func(mac string) []driver.DHCPOption { return b.options(t.Node, site, mac) }); err != nil {
-			return err
-		}
+	if err := b.tellDHCP(ctx, t); err != nil {
+		return err
 	}
 	return t.Set.Management().SetBootDevice(ctx, t.Machine, ferric.BootPXE, false)
+}
+
+// tellDHCP lets a DHCP server other than Ferric's lead the machine to its boot loader.
+func (b *Boot) tellDHCP(ctx context.Context, t *driver.Task) error {
+	n, ok := t.Set.Get(ferric.KindNetwork).(driver.DHCPProvider)
+	if !ok || !n.ServesDHCP(t.Machine) {
+		return nil
+	}
+	site, err := b.Site(ctx)
+	if err != nil {
+		return err
+	}
+	return n.SetBootOptions(ctx, t, func(mac string) []driver.DHCPOption { return b.options(t.Node, site, mac) })
 }
 
 // cmdline joins the parameters, those of the call sorted by name.
@@ -138,8 +145,12 @@ func (b *Boot) CleanUpRamdisk(ctx context.Context, t *driver.Task) error {
 	return b.Files.Unshare(ctx, t.Node.UUID)
 }
 
-// PrepareInstance implements driver.Boot: nothing is served any more, and the machine boots from its disk.
+// PrepareInstance implements driver.Boot: nothing is served any more, and the machine boots from its disk; or it is led to the remote volume that it
+// boots from.
 func (b *Boot) PrepareInstance(ctx context.Context, t *driver.Task) error {
+	if v := b.bootVolume(t); v != nil {
+		return b.prepareVolume(ctx, t, v)
+	}
 	if err := b.CleanUpRamdisk(ctx, t); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"ferric/driver/fake"
 	"ferric/driver/ipmi"
 	"ferric/driver/noop"
+	"ferric/driver/storage"
 	"ferric/inspection"
 	"ferric/openstack"
 )
@@ -23,7 +24,7 @@ import (
 func hardwareTypes() []driver.HardwareType {
 	none := map[ferric.InterfaceKind][]string{
 		ferric.KindBIOS: {"no-bios"}, ferric.KindConsole: {"no-console"}, ferric.KindFirmware: {"no-firmware"}, ferric.KindRAID: {"no-raid"},
-		ferric.KindRescue: {"no-rescue"}, ferric.KindVendor: {"no-vendor"}, ferric.KindStorage: {"noop"}, ferric.KindNetwork: {"noop", "flat", "neutron"},
+		ferric.KindRescue: {"no-rescue"}, ferric.KindVendor: {"no-vendor"}, ferric.KindStorage: {"noop", "cinder", "external"}, ferric.KindNetwork: {"noop", "flat", "neutron"},
 	}
 	with := func(own map[ferric.InterfaceKind][]string) map[ferric.InterfaceKind][]string {
 		all := map[ferric.InterfaceKind][]string{}
@@ -84,7 +85,7 @@ func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[s
 		ferric.KindRAID:       {"no-raid": noop.Absent{Kind: ferric.KindRAID}},
 		ferric.KindRescue:     {"agent": agentdriver.Rescue{}, "no-rescue": noop.Absent{Kind: ferric.KindRescue}},
 		ferric.KindVendor:     {"no-vendor": noop.Absent{Kind: ferric.KindVendor}, "ipmitool": &ipmi.Vendor{Pool: p.bmcs}},
-		ferric.KindStorage:    {"noop": noop.Storage{}},
+		ferric.KindStorage:    {"noop": noop.Storage{}, "external": storage.External{}},
 		ferric.KindNetwork:    {"noop": noop.Network{}},
 		ferric.KindPower:      {"ipmitool": &ipmi.Power{Pool: p.bmcs, Background: driver.Background}},
 		ferric.KindManagement: {"ipmitool": &ipmi.Management{Pool: p.bmcs, DefaultBootMode: cfg.Deploy.DefaultBootMode}, "noop": noop.Management{}},
@@ -97,6 +98,7 @@ func implementations(cfg *config.Config, p parts) map[ferric.InterfaceKind]map[s
 		all[kind]["fake"] = impl
 	}
 	if p.cloud != nil {
+		all[ferric.KindStorage]["cinder"] = cinderStorage(cfg, p.cloud)
 		for _, i := range neutronInterfaces(cfg, p.cloud) {
 			all[ferric.KindNetwork][string(i.Kind)] = i
 		}
@@ -132,6 +134,10 @@ func registry(cfg *config.Config, p parts) (*driver.Registry, error) {
 			if i.Kind == string(ferric.KindNetwork) && (name == "flat" || name == "neutron") && p.cloud == nil {
 				return nil, ferric.Errorf(ferric.CodeInvalid, "drivers.enabled_network_interfaces, default_network_interface: %s needs Neutron; "+
 					"say in [openstack] (or by OS_* variables) where Keystone is and who Ferric is there", name)
+			}
+			if i.Kind == string(ferric.KindStorage) && name == "cinder" && p.cloud == nil {
+				return nil, ferric.Errorf(ferric.CodeInvalid, "drivers.enabled_storage_interfaces, default_storage_interface: cinder needs Cinder; "+
+					"say in [openstack] (or by OS_* variables) where Keystone is and who Ferric is there")
 			}
 		}
 		if len(i.Enabled) > 0 {

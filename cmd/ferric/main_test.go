@@ -18,12 +18,13 @@ import (
 	"ferric/config"
 	"ferric/driver"
 	"ferric/obs"
+	"ferric/openstack"
 )
 
 // TestEveryHardwareTypeIsComplete: what a hardware type names exists, and is of the kind that it is named for.
 func TestEveryHardwareTypeIsComplete(t *testing.T) {
 	cfg := config.Defaults()
-	have := implementations(cfg, parts{})
+	have := implementations(cfg, parts{cloud: new(openstack.Session)}) // inside of OpenStack: everything there is
 	is := map[ferric.InterfaceKind]func(driver.Interface) bool{
 		ferric.KindPower:      func(i driver.Interface) bool { _, ok := i.(driver.Power); return ok },
 		ferric.KindManagement: func(i driver.Interface) bool { _, ok := i.(driver.Management); return ok },

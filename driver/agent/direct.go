@@ -73,6 +73,9 @@ func Request(n *ferric.Node) ImageRequest {
 // Validate implements driver.Interface: the image and the root device hints.
 func (d *Direct) Validate(_ context.Context, m *driver.Machine) error {
 	r := Request(m.Node)
+	if r.Source == "" && m.BootVolume() != nil { // it has its system already, nothing is written
+		return nil
+	}
 	if r.Source == "" {
 		return ferric.Errorf(ferric.CodeInvalid, "instance_info: image_source is missing: set it to the URL of the image (http://, https:// or file://), or to its UUID in Glance")
 	}
@@ -238,7 +241,7 @@ func (d *Direct) tearDownAgent(ctx context.Context, t *driver.Task) (flow.Outcom
 	if err := t.Flow.Load(&at); err != nil {
 		return flow.Outcome{}, err
 	}
-	if !at.Synced {
+	if !at.Synced && t.Set.Storage().WritesImage(t.Machine) { // otherwise there is no agent
 		out, err := driver.FollowCommand(ctx, t, driver.Command{Name: agentapi.CmdSync, Params: map[string]any{}, Poll: d.Poll, Lost: d.Lost})
 		if err != nil || !out.IsDone() {
 			return out, err
@@ -290,6 +293,10 @@ func (d *Direct) bootInstance(ctx context.Context, t *driver.Task) (flow.Outcome
 		n.PowerState = ferric.PowerOn
 		if n.InternalInfo == nil {
 			n.InternalInfo = map[string]any{}
+		}
+		if !t.Set.Storage().WritesImage(t.Machine) {
+			n.InternalInfo["deployment_type"] = "direct, boot from volume"
+			return nil
 		}
 		n.InternalInfo["is_whole_disk_image"] = true
 		n.InternalInfo["deployment_type"] = fmt.Sprintf("direct, %s", Request(n).Source)

@@ -227,4 +227,4 @@ func (s Storage) Detach(ctx context.Context, _ *driver.Task) error {
 }
 
 // WritesImage implements driver.Storage.
-func (Storage) WritesImage(*driver.Machine) bool { return false }
+func (Storage) WritesImage(*driver.Machine) bool { return true }

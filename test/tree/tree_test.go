@@ -67,6 +67,7 @@ var allowed = map[string]string{
 	"doctor -> state":        "the doctor knows which states nodes pass through",
 	"agent -> image":         "the agent writes images",
 	"openstack -> network":   "the client of Neutron speaks the network interfaces' language",
+	"openstack -> driver/":   "the client of Cinder speaks the storage interface's language",
 }
 
 // area is the folder that a package belongs to, with the drivers' implementations apart from the contract.
