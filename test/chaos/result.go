@@ -68,7 +68,6 @@ func (r *result) String() string {
 	if p := r.Proof; p != nil {
 		row("destructive steps that machines carried out", p.Executions)
 		row("  asked for again, and not carried out again", p.Repeats)
-		row("  refused: asked for by a conductor that had lost the node", p.Refused)
 		row("  that ran twice", p.Twice)
 		row("steps carried on after an interruption (ledger)", p.Takeovers)
 		row("differences between users, machines and ledger", len(p.Problems))

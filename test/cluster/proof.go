@@ -13,7 +13,6 @@ import (
 type Proof struct {
 	Executions int // destructive commands that machines carried out
 	Repeats    int // commands that machines were sent again, and did not carry out again
-	Refused    int // commands that machines refused, from conductors that had lost the node
 	Twice      int // executions beyond the one that was asked for
 	Takeovers  int // steps that were carried on after their conductor died
 	Problems   []string
@@ -89,8 +88,6 @@ func (p *Proof) compare(n *Node, entries []fake.Entry, ledger map[string]ledgerS
 		switch e.Event {
 		case fake.Repeat:
 			p.Repeats++
-		case fake.Refuse:
-			p.Refused++
 		case fake.Begin:
 			p.Executions++
 			begun[command]++
