@@ -142,7 +142,7 @@ func TestPowerIsRefused(t *testing.T) {
 // TestPowerWhileProvisioning changes the power while an operation of the provision lane waits.
 func TestPowerWhileProvisioning(t *testing.T) {
 	b := newBench(t)
-	b.boot("one")
+	b.boot("one", func(c *conductor.Config) { c.LockWait = patience }) // the operation that waits takes the lease every few milliseconds
 	m := b.site.node("lab")
 	open := m.gate("write_image")
 	defer open()
