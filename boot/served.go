@@ -93,5 +93,6 @@ var _ interface {
 // again later may help.
 func Unknown(err error) bool {
 	return err != nil && !errors.Is(err, fs.ErrNotExist) &&
-		(ferric.IsCode(err, ferric.CodeUnavailable) || ferric.IsCode(err, ferric.CodeTimeout) || ferric.IsCode(err, ferric.CodeBusy))
+		(ferric.IsCode(err, ferric.CodeUnavailable) || ferric.IsCode(err, ferric.CodeTimeout) || ferric.IsCode(err, ferric.CodeBusy) ||
+			ferric.IsCode(err, ferric.CodeNoSpace))
 }

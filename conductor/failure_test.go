@@ -5,9 +5,12 @@ import (
 	"log"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ferric"
 	"ferric/agentapi"
@@ -94,6 +97,39 @@ func TestDeployStepFails(t *testing.T) {
 	last := history[len(history)-1]
 	if last.Severity != ferric.SeverityError || last.User != "ada" || last.State != ferric.DeployFailed || last.OperationID != op.ID {
 		t.Errorf("last entry of the history: %+v", last)
+	}
+}
+
+// TestLogsOnAFullDisk fills the disk of the ramdisk's logs: the failure is told as ever, with what became of the logs and what to do, and no half of them stays behind.
+// With space again they are kept again.
+func TestLogsOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("ferric-test", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("SKIPPED: a small disk cannot be mounted here (root can): %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	b := newBench(t)
+	b.boot("one", func(c *conductor.Config) { c.LogsDir = dir })
+	m := b.site.node("lab")
+	m.fails("write_image", agentapi.TypeImageChecksum, "sha256 of the image is abc, not def")
+	b.verb(m.id, "active")
+	n := b.reaches(m.id, ferric.DeployFailed)
+	wantWords(t, n.LastError, "sha256 of the image is abc, not def", "The ramdisk's logs cannot be kept", "agent.deploy_logs_dir is full", dir, "free space")
+	if left, err := filepath.Glob(filepath.Join(dir, "*.tar.gz*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	m.fails("write_image", agentapi.TypeImageChecksum, "sha256 of the image is abc, not def")
+	b.verb(m.id, "active")
+	b.reaches(m.id, ferric.DeployFailed)
+	if kept, err := filepath.Glob(filepath.Join(dir, m.id+"_*.tar.gz")); err != nil || len(kept) != 1 {
+		t.Errorf("with space again %v are kept, %v", kept, err)
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"ferric"
@@ -45,16 +47,22 @@ func (c *Conductor) collectLogs(ctx context.Context, t *driver.Task) (flow.Outco
 	path, err := c.keepLogs(t, logs)
 	if err != nil {
 		t.Log.Warn("cannot keep the ramdisk's logs", "error", err)
-		return flow.Done("the ramdisk's logs cannot be kept: " + err.Error()), nil
+		what := "The ramdisk's logs cannot be kept: " + err.Error()
+		return flow.Done(what), c.tell(ctx, t, ". "+what)
 	}
 	t.Log.Info("kept the ramdisk's logs", "path", path)
+	return flow.Done(map[string]any{"path": path}), c.tell(ctx, t, logsAreIn+path)
+}
+
+// tell adds what became of the logs to the error of an operation that failed.
+func (c *Conductor) tell(ctx context.Context, t *driver.Task, what string) error {
 	if !t.Flow.CleanUp {
-		return flow.Done(map[string]any{"path": path}), nil
+		return nil
 	}
-	if op := t.Flow.Op; !strings.Contains(op.Error, logsAreIn) { // or else they were kept before a crash
-		op.Error = strings.TrimRight(op.Error, " .") + logsAreIn + path
+	if op := t.Flow.Op; !strings.Contains(op.Error, logsAreIn) && !strings.Contains(op.Error, what) { // or else they were kept before a crash
+		op.Error = strings.TrimRight(op.Error, " .") + what
 	}
-	return flow.Done(map[string]any{"path": path}), t.Mutate(ctx, func(n *ferric.Node) error {
+	return t.Mutate(ctx, func(n *ferric.Node) error {
 		n.LastError = t.Flow.Op.Error
 		return nil
 	})
@@ -73,7 +81,7 @@ func (c *Conductor) pruneLogs(now time.Time) error {
 	if c.LogsKeep <= 0 {
 		return nil
 	}
-	files, err := filepath.Glob(filepath.Join(c.LogsDir, "*.tar.gz"))
+	files, err := filepath.Glob(filepath.Join(c.LogsDir, "*.tar.gz*")) // with what was not finished
 	if err != nil {
 		return ferric.Errorf(ferric.CodeInternal, "look for old ramdisk logs: %w", err)
 	}
@@ -96,7 +104,17 @@ func (c *Conductor) keepLogs(t *driver.Task, logs agentapi.Logs) (string, error)
 		return "", ferric.Errorf(ferric.CodeInternal, "make the folder for ramdisk logs: %w", err)
 	}
 	path := filepath.Join(c.LogsDir, t.Node.UUID+"_"+t.Flow.Op.Kind+"_"+time.Now().UTC().Format("2006-01-02-15-04-05")+".tar.gz")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
+	err = os.WriteFile(path+".new", data, 0o600)
+	if err == nil { // half of them would look like all of them
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		_ = os.Remove(path + ".new")
+	}
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "", ferric.Errorf(ferric.CodeNoSpace, "the disk of agent.deploy_logs_dir is full: %w; free space, or keep the logs elsewhere or for less time (agent.deploy_logs_keep)", err)
+	case err != nil:
 		return "", ferric.Errorf(ferric.CodeInternal, "write the ramdisk's logs: %w", err)
 	}
 	return path, nil

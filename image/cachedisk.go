@@ -105,8 +105,26 @@ func (c *Cache) free() (int64, error) {
 	return int64(stat.Bavail) * stat.Bsize, nil
 }
 
+// Full is in the chain of the error of a cache whose disk is full.
+type Full struct {
+	Need     int64 // bytes of what was to be written; 0 if that is not known
+	Capacity int64 // bytes that would fit if the disk held nothing else
+	text     string
+}
+
+// Error implements error.
+func (f *Full) Error() string { return f.text }
+
+// Hopeless reports whether it would not fit on the empty disk either.
+func (f *Full) Hopeless() bool { return f.Need > f.Capacity }
+
 func (c *Cache) noSpace(need int64) error {
-	free, _ := c.free() // 0 if it is not known
+	full := &Full{Need: need}
+	free := int64(0) // if it is not known
+	var stat unix.Statfs_t
+	if unix.Statfs(c.config.Dir, &stat) == nil {
+		free, full.Capacity = int64(stat.Bavail)*stat.Bsize, int64(stat.Blocks)*stat.Bsize-c.config.MinFree
+	}
 	reserve := ""
 	if c.config.MinFree > 0 {
 		reserve = ", of which " + bytesText(c.config.MinFree) + " are to stay free"
@@ -115,8 +133,9 @@ func (c *Cache) noSpace(need int64) error {
 	if need > 0 {
 		needs = bytesText(need)
 	}
-	return ferric.Errorf(ferric.CodeNoSpace, "the image cache %s is full: the image needs %s, %s are free%s; free some space or give the cache a larger disk",
-		c.config.Dir, needs, bytesText(free), reserve)
+	full.text = "the image cache " + c.config.Dir + " is full: the image needs " + needs + ", " + bytesText(free) + " are free" + reserve +
+		"; free some space or give the cache a larger disk (image.cache_dir)"
+	return ferric.Errorf(ferric.CodeNoSpace, "%w", full)
 }
 
 // Evict removes unused images that are older than the TTL, and the oldest ones while the cache is too large.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"ferric"
 )
@@ -19,7 +20,8 @@ type LogOptions struct {
 // NewLogger returns a logger that writes lines to w. Attributes with a secret's name are written as "******",
 // in groups, maps, lists and structs too, and so are passwords within URLs, in the message and in errors as well. When
 // the context of a line has a request id or a node, the line has request_id or node, outside of all groups.
-// CodeInvalid for an unknown level or format.
+// Lines that cannot be written, on a full disk, are counted, and the first one that can be is followed by one that
+// tells how many were lost. CodeInvalid for an unknown level or format.
 func NewLogger(w io.Writer, opts LogOptions) (*slog.Logger, error) {
 	level, err := ParseLevel(opts.Level)
 	if err != nil {
@@ -28,9 +30,9 @@ func NewLogger(w io.Writer, opts LogOptions) (*slog.Logger, error) {
 	handler := &slog.HandlerOptions{Level: level, ReplaceAttr: redact}
 	switch opts.Format {
 	case "", "text":
-		return slog.New(&contextHandler{inner: slog.NewTextHandler(w, handler)}), nil
+		return slog.New(&contextHandler{inner: slog.NewTextHandler(w, handler), lost: new(atomic.Int64)}), nil
 	case "json":
-		return slog.New(&contextHandler{inner: slog.NewJSONHandler(w, handler)}), nil
+		return slog.New(&contextHandler{inner: slog.NewJSONHandler(w, handler), lost: new(atomic.Int64)}), nil
 	}
 	return nil, ferric.Errorf(ferric.CodeInvalid, "log format %q is not known; use text or json", opts.Format)
 }
@@ -76,6 +78,7 @@ type contextHandler struct {
 	inner  slog.Handler
 	keys   []string // of the attributes outside of groups that inner has
 	groups []openGroup
+	lost   *atomic.Int64 // lines that could not be written since the last one that could
 }
 
 type openGroup struct {
@@ -101,7 +104,19 @@ func (h *contextHandler) Handle(ctx context.Context, r slog.Record) error {
 		}
 	}
 	out.AddAttrs(own...)
-	return h.inner.Handle(ctx, out)
+	err := h.inner.Handle(ctx, out)
+	if err != nil {
+		h.lost.Add(1)
+		return err
+	}
+	if n := h.lost.Swap(0); n > 0 {
+		told := slog.NewRecord(r.Time, slog.LevelError, "lines of this log were lost: it could not be written, because its disk was full or the like", 0)
+		told.AddAttrs(slog.Int64("lines", n))
+		if err := h.inner.Handle(ctx, told); err != nil {
+			h.lost.Add(n)
+		}
+	}
+	return nil
 }
 
 func (h *contextHandler) WithAttrs(attrs []slog.Attr) slog.Handler {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -182,5 +183,40 @@ func TestLevels(t *testing.T) {
 		if _, err := obs.NewLogger(&bytes.Buffer{}, opts); !ferric.IsCode(err, ferric.CodeInvalid) {
 			t.Errorf("%+v: got %v, want invalid", opts, err)
 		}
+	}
+}
+
+// fullDisk takes what is written, or refuses it.
+type fullDisk struct {
+	strings.Builder
+	full bool
+}
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.full {
+		return 0, syscall.ENOSPC
+	}
+	return d.Builder.Write(p)
+}
+
+// TestLogOnAFullDisk loses lines, goes on when there is space again, and says how many are missing.
+func TestLogOnAFullDisk(t *testing.T) {
+	disk := &fullDisk{}
+	log, err := obs.NewLogger(disk, obs.LogOptions{Format: "json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("before")
+	disk.full = true
+	child := log.With("part", "one")
+	for range 3 {
+		child.Info("unheard")
+	}
+	disk.full = false
+	log.Info("after")
+	log.Info("later")
+	lines := strings.Split(strings.TrimSpace(disk.String()), "\n")
+	if len(lines) != 4 || !strings.Contains(lines[1], "after") || !strings.Contains(lines[2], `"lines":3`) || !strings.Contains(lines[3], "later") {
+		t.Errorf("the log:\n%s", disk.String())
 	}
 }

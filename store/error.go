@@ -36,6 +36,13 @@ func (s *Store) coded(ctx context.Context, what string, err error) error {
 	case ferric.CodeUnavailable, ferric.CodeTimeout, ferric.CodeNoSpace:
 		err = outage{err}
 	}
+	if code == ferric.CodeNoSpace {
+		disk := "PostgreSQL's disk"
+		if s.file != "" {
+			disk = "the disk of " + string(s.file)
+		}
+		return ferric.Errorf(code, "%s: %s is full; free space, and work goes on by itself: %w", what, disk, err)
+	}
 	return ferric.Errorf(code, "%s: %w", what, err)
 }
 

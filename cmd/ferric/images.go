@@ -26,6 +26,7 @@ type images struct {
 	cache  *image.Cache
 	shared *share.Folder
 	opts   image.Options
+	dir    string        // image.cache_dir
 	source string        // where agents get http(s) images by default: local or http
 	md5    bool          // whether MD5 may be the checksum
 	glance *glanceImages // nil without OpenStack
@@ -66,7 +67,7 @@ func newImages(cfg *config.Config, files bootFiles, cloud *openstack.Session, lo
 	if err != nil {
 		return nil, errors.Join(err, cache.Close())
 	}
-	i := &images{cache: cache, shared: shared, opts: opts, source: cfg.Agent.ImageDownloadSource, files: files, log: log, tags: map[string]taggedFile{},
+	i := &images{cache: cache, shared: shared, opts: opts, dir: cfg.Image.CacheDir, source: cfg.Agent.ImageDownloadSource, files: files, log: log, tags: map[string]taggedFile{},
 		md5: cfg.Agent.AllowMD5Checksum, glance: inGlance, kernel: cfg.Boot.DeployKernel, ramdisk: cfg.Boot.DeployRamdisk}
 	if i.kernel == "" {
 		i.kernel = existing(filepath.Join(ramdiskDir(cfg), "kernel"))

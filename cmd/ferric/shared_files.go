@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"time"
 
 	"ferric"
 	"ferric/boot"
+	"ferric/driver"
 	"ferric/image"
 	"ferric/image/share"
 )
@@ -29,12 +31,19 @@ type bootSource struct {
 	Declared   string         `json:"declared,omitempty"`
 }
 
+// spaceTime bounds how long an operation waits for space on a full disk.
+const spaceTime = time.Hour
+
 // shareTime bounds how long a machine waits for a file that this host has to fetch first.
 const shareTime = 10 * time.Minute
 
 // share brings a file here, shares it for the node, and notes it for the other hosts.
 func (i *images) share(ctx context.Context, node, name string, src bootSource) (id string, entry image.Entry, err error) {
 	id, tag, entry, err := i.bring(ctx, node, name, src)
+	var full *image.Full
+	if ferric.IsCode(err, ferric.CodeNoSpace) && !(errors.As(err, &full) && full.Hopeless()) {
+		return "", entry, &driver.Pending{What: "space on the disk of image.cache_dir, " + i.dir, Timeout: spaceTime, Err: err}
+	}
 	if err != nil || i.files == nil || node == boot.DefaultID {
 		return id, entry, err
 	}

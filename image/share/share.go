@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"ferric"
@@ -82,7 +83,11 @@ func place(path, target string) error {
 		err = os.Rename(tmp.Name(), target)
 	}
 	if err != nil {
-		return ferric.Errorf(ferric.CodeNoSpace, "copy %s to %s: %w", path, filepath.Dir(target), err)
+		code := ferric.CodeInternal
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			code = ferric.CodeNoSpace
+		}
+		return ferric.Errorf(code, "copy %s to %s: %w", path, filepath.Dir(target), err)
 	}
 	return nil
 }

@@ -27,6 +27,12 @@ import (
 
 // Server is a server of a test process, that starts when it is needed. Its zero value is ready for use; call Stop at the end of TestMain.
 type Server struct {
+	// Dir keeps everything but the write-ahead log, which LogDir keeps. Both must be empty, and the server's own if root
+	// runs the test. Empty: a temporary folder, and the one of the rest.
+	Dir, LogDir string
+	// Settings are further ones of postgresql.conf, name=value.
+	Settings []string
+
 	once   sync.Once
 	err    error
 	skip   string
@@ -36,6 +42,34 @@ type Server struct {
 	made   atomic.Int64
 	admin  *sql.DB
 	output *os.File
+
+	program string
+	args    []string
+	attr    *syscall.SysProcAttr
+}
+
+// launch starts the server as our child, without pg_ctl, so that it ends with us.
+func (s *Server) launch() error {
+	s.cmd = exec.Command(s.program, s.args...)
+	s.cmd.SysProcAttr, s.cmd.Dir = s.attr, s.dir
+	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
+	started := make(chan error)
+	go func() { // Pdeathsig is the thread's: the one that starts the server must live as long as we
+		runtime.LockOSThread()
+		started <- s.cmd.Start()
+		select {}
+	}()
+	return <-started
+}
+
+// Restart starts a server that has ended by itself, as its supervisor would, and reports whether it had.
+func (s *Server) Restart() (ended bool, err error) {
+	var status syscall.WaitStatus
+	pid, err := syscall.Wait4(s.cmd.Process.Pid, &status, syscall.WNOHANG, nil)
+	if err != nil || pid == 0 {
+		return false, err
+	}
+	return true, s.launch()
 }
 
 func (s *Server) url(database string) string {
@@ -81,14 +115,22 @@ func (s *Server) start() {
 }
 
 func (s *Server) run(bin string) (err error) {
-	if s.dir, err = os.MkdirTemp("", "ferric-pg-"); err != nil {
-		return err
+	s.dir = s.Dir
+	if s.dir == "" {
+		if s.dir, err = os.MkdirTemp("", "ferric-pg-"); err != nil {
+			return err
+		}
 	}
 	attr := &syscall.SysProcAttr{}
 	if os.Getuid() == 0 { // the server refuses to run as root
 		const nobody = 65534
-		if err := os.Chown(s.dir, nobody, nobody); err != nil {
-			return err
+		for _, dir := range []string{s.dir, s.LogDir} {
+			if dir == "" {
+				continue
+			}
+			if err := os.Chown(dir, nobody, nobody); err != nil {
+				return err
+			}
 		}
 		attr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
 	}
@@ -98,8 +140,13 @@ func (s *Server) run(bin string) (err error) {
 		return err
 	}
 	data := filepath.Join(s.dir, "data")
+	more := []string{}
+	if s.LogDir != "" {
+		more = append(more, "--waldir="+filepath.Join(s.LogDir, "wal"))
+	}
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "ferric", "--pwfile="+password,
 		"--auth-local=trust", "--auth-host=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+	initdb.Args = append(initdb.Args, more...)
 	initdb.SysProcAttr, initdb.Dir = attr, s.dir
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
@@ -112,20 +159,16 @@ func (s *Server) run(bin string) (err error) {
 		fsync = "on" // honest figures
 	}
 	// Not pg_ctl: the server is our child, so that it ends with us.
-	s.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", s.dir, "-h", "127.0.0.1", "-p", strconv.Itoa(s.port),
-		"-c", "fsync="+fsync, "-c", "max_connections=400", "-c", "shared_buffers=64MB", "-c", "deadlock_timeout=100ms")
-	s.cmd.SysProcAttr, s.cmd.Dir = attr, s.dir
+	s.args = []string{"-D", data, "-k", s.dir, "-h", "127.0.0.1", "-p", strconv.Itoa(s.port),
+		"-c", "fsync=" + fsync, "-c", "max_connections=400", "-c", "shared_buffers=64MB", "-c", "deadlock_timeout=100ms"}
+	for _, setting := range s.Settings {
+		s.args = append(s.args, "-c", setting)
+	}
+	s.program, s.attr = filepath.Join(bin, "postgres"), attr
 	if s.output, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
 		return err
 	}
-	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
-	started := make(chan error)
-	go func() { // Pdeathsig is the thread's: the one that starts the server must live as long as we
-		runtime.LockOSThread()
-		started <- s.cmd.Start()
-		select {}
-	}()
-	if err := <-started; err != nil {
+	if err := s.launch(); err != nil {
 		return err
 	}
 	if s.admin, err = sql.Open("pgx", s.url("postgres")); err != nil {
