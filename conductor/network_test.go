@@ -217,3 +217,32 @@ func TestStrayPorts(t *testing.T) {
 		t.Errorf("while Neutron is away: %v, %v", e.Unseen, err)
 	}
 }
+
+// TestConfigDriveNetworkData: a config drive that is described and says nothing of the networks gets them from Neutron; any other stays as it is.
+func TestConfigDriveNetworkData(t *testing.T) {
+	const links = `{"links":[{"ethernet_mac_address":"%s","id":"iface0","mtu":1500,"type":"phy","vif_id":"0000ffff-0000-4000-8000-000000000001"}],"networks":[],"services":[]}`
+	for name, c := range map[string]struct {
+		kind, drive, want string // %s is what Neutron knows
+	}{
+		"nothing said":  {"flat", `{"meta_data":{"a":1}}`, `{"meta_data":{"a":1},"network_data":%s}`},
+		"empty objects": {"flat", `{"network_data":{"links":[{}],"networks":[{}],"services":[{}]}}`, `{"network_data":%s}`},
+		"empty lists":   {"neutron", `{"network_data":{"links":[],"networks":[],"services":[]}}`, `{"network_data":%s}`},
+		"its own":       {"flat", `{"network_data":{"links":[{"id":"eth0"}],"networks":[],"services":[]}}`, `{"network_data":{"links":[{"id":"eth0"}],"networks":[],"services":[]}}`},
+		"an image":      {"flat", `"H4sIAA=="`, `"H4sIAA=="`},
+		"not Neutron's": {"noop", `{"meta_data":{"a":1}}`, `{"meta_data":{"a":1}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.site.neutron.Networks[1].MTU = 1500
+			b.boot("one")
+			m := withVIF(c.kind, false)(b)
+			b.verb(m.id, "active", func(a *rpc.ProvisionArgs) { a.ConfigDrive = []byte(c.drive) })
+			b.reaches(m.id, ferric.Active)
+			want := "drive of " + c.want
+			if strings.Contains(want, "%s") {
+				want = fmt.Sprintf(want, fmt.Sprintf(links, m.mac))
+			}
+			same(t, "the drive", want, m.drive)
+		})
+	}
+}

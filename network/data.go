@@ -12,7 +12,7 @@ import (
 // NetworkData implements driver.NetworkData: network_data.json as Nova makes it, from what Neutron knows of the VIFs and what is known here of the machine.
 // Links are named iface0, iface1 and so on: some readers of config drives take a link's id for the name of a network device.
 func (i *Interface) NetworkData(ctx context.Context, m *driver.Machine) (map[string]any, error) {
-	var d document
+	d := document{links: []any{}, networks: []any{}, services: []any{}}
 	for _, s := range driver.Sockets(m) {
 		if s.VIF() == "" {
 			continue
