@@ -149,7 +149,7 @@ func TestHardwareCalls(t *testing.T) {
 	id := f.node(m{"name": "one"})
 	f.change(id, func(n *ferric.Node) { n.ConsoleEnabled = true })
 	const one = "/v1/nodes/one"
-	ref := rpc.NodeRef{UUID: id}
+	ref := rpc.NodeRef{UUID: id, Caller: administrator()}
 	disks := m{"logical_disks": []any{m{"size_gb": 100.0, "raid_level": "1"}}}
 	for name, c := range map[string]struct {
 		method, path string
@@ -186,7 +186,7 @@ func TestHardwareCalls(t *testing.T) {
 		"vendor, as it is": {"PATCH", one + "/vendor_passthru?method=x", m{}, rpc.VendorCall, rpc.VendorArgs{NodeRef: ref, Method: "x", HTTPMethod: "PATCH", Args: m{}},
 			rpc.VendorReply{Return: json.RawMessage(`"plain <text>"`), Attach: true}, 200, "", "plain <text>"},
 		"driver's vendor": {"PUT", "/v1/drivers/ipmi/vendor_passthru?method=x", m{"a": "b"}, rpc.DriverVendorCall,
-			rpc.DriverVendorArgs{DriverRef: rpc.DriverRef{Driver: "ipmi"}, Method: "x", HTTPMethod: "PUT", Args: m{"a": "b"}}, rpc.VendorReply{Return: json.RawMessage(`true`)}, 200, "", `true`},
+			rpc.DriverVendorArgs{DriverRef: rpc.DriverRef{Driver: "ipmi", Caller: administrator()}, Method: "x", HTTPMethod: "PUT", Args: m{"a": "b"}}, rpc.VendorReply{Return: json.RawMessage(`true`)}, 200, "", `true`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := f.with(t)

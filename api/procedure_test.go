@@ -442,7 +442,7 @@ func TestExternalEvents(t *testing.T) {
 	f.must(204, "POST", "1.54 /v1/events", m{"events": []m{event(nil), event(m{"event": "network.unbind_port", "mac_address": "52:54:00:00:00:99", "device_id": nil}),
 		event(m{"event": "network.delete_port", "mac_address": "52:54:00:00:00:99", "binding:host_id": node, "device_id": portID, "binding:vnic_type": "baremetal"}),
 		event(m{"mac_address": "52:54:00:00:00:98", "binding:host_id": portID})}})
-	who := rpc.Caller{AllImages: true} // an administrator
+	who := administrator()
 	want := []rpc.EventArgs{{NodeRef: rpc.NodeRef{UUID: node, Caller: who}, Event: flow.EventBindPort}, {NodeRef: rpc.NodeRef{UUID: node, Caller: who}, Event: flow.EventDeletePort}}
 	if diff := cmp.Diff(want, told); diff != "" {
 		t.Errorf("conductor told (-want +got):\n%s", diff)

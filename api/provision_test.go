@@ -124,7 +124,7 @@ func TestProvision(t *testing.T) {
 			f.conductor.on(rpc.Provision, func(req any) (any, error) { a := req.(rpc.ProvisionArgs); got = &a; return nil, nil })
 			r := f.must(c.status, "PUT", c.version+" /v1/nodes/"+nodeID+"/states/provision", c.body)
 			if c.want != nil {
-				c.want.NodeRef = rpc.NodeRef{UUID: nodeID}
+				c.want.NodeRef = rpc.NodeRef{UUID: nodeID, Caller: administrator()}
 				if diff := cmp.Diff(c.want, got); diff != "" {
 					t.Errorf("conductor told (-want +got):\n%s", diff)
 				}
@@ -243,7 +243,7 @@ func TestPower(t *testing.T) {
 	f.conductor.on(rpc.ChangePower, func(req any) (any, error) { got = req.(rpc.PowerArgs); return nil, nil })
 	for _, target := range []ferric.PowerState{ferric.PowerOn, ferric.PowerOff, ferric.Reboot, ferric.SoftReboot, ferric.SoftPowerOff} {
 		f.must(202, "PUT", "/v1/nodes/one/states/power", m{"target": target, "timeout": 30})
-		if want := (rpc.PowerArgs{NodeRef: rpc.NodeRef{UUID: id}, Target: target, Timeout: 30 * time.Second}); got != want {
+		if want := (rpc.PowerArgs{NodeRef: rpc.NodeRef{UUID: id, Caller: administrator()}, Target: target, Timeout: 30 * time.Second}); got != want {
 			t.Errorf("conductor told %+v, want %+v", got, want)
 		}
 	}

@@ -187,7 +187,7 @@ func (s *site) checkLogin(n *node, key string) {
 // addressOf finds the address that the machine answers from, by its MAC in the neighbour table of the namespace.
 func (s *site) addressOf(n *node) string {
 	var pings sync.WaitGroup
-	for i := 100; i < 110; i++ { // wake the neighbour table up
+	for i := 100; i < 200; i++ { // wake the neighbour table up, for all addresses that the DHCP server gives
 		pings.Go(func() {
 			s.lab.Command(s.t.Context(), "ping", "-c1", "-W1", fmt.Sprint("10.77.0.", i)).Run()
 		})
