@@ -26,7 +26,7 @@ import (
 
 // TestMain looks for goroutines that are left over, but for the one that keeps a test's PostgreSQL alive.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("ferric/store/pgtest.(*Server).run.func1"))
+	goleak.VerifyTestMain(m)
 }
 
 // patience is how long a test waits for what must come. It is only ever used up by a test that fails.

@@ -147,9 +147,9 @@ func (c *Courier) deliver(ctx context.Context) (more bool, err error) {
 	return cause == nil, cause
 }
 
-// progress notes how far the sink has come.
+// progress notes how far the sink has come, also when the courier is told to stop meanwhile: whoever comes next need not send it again.
 func (c *Courier) progress(ctx context.Context, id int64, refused int) error {
-	if err := c.Outbox.SinkDone(ctx, c.Name, c.Holder, id, refused); err != nil {
+	if err := c.Outbox.SinkDone(context.WithoutCancel(ctx), c.Name, c.Holder, id, refused); err != nil {
 		return c.lost(err)
 	}
 	if c.failures > 0 {

@@ -43,6 +43,7 @@ type Server struct {
 	admin  *sql.DB
 	output *os.File
 
+	over    []chan struct{} // closed when the threads that started the server may end
 	program string
 	args    []string
 	attr    *syscall.SysProcAttr
@@ -53,11 +54,12 @@ func (s *Server) launch() error {
 	s.cmd = exec.Command(s.program, s.args...)
 	s.cmd.SysProcAttr, s.cmd.Dir = s.attr, s.dir
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
-	started := make(chan error)
+	started, over := make(chan error), make(chan struct{})
+	s.over = append(s.over, over)
 	go func() { // Pdeathsig is the thread's: the one that starts the server must live as long as we
 		runtime.LockOSThread()
 		started <- s.cmd.Start()
-		select {}
+		<-over
 	}()
 	return <-started
 }
@@ -198,6 +200,10 @@ func (s *Server) Stop() {
 		s.cmd.Process.Signal(syscall.SIGINT) // fast shutdown
 		s.cmd.Wait()
 	}
+	for _, over := range s.over {
+		close(over)
+	}
+	s.over = nil
 	if s.output != nil {
 		s.output.Close()
 	}

@@ -3,6 +3,8 @@ package openstack
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -51,6 +53,7 @@ func (n *nova) available(t *testing.T, name string, fields map[string]any) strin
 		_, _, _ = n.call(ctx, http.MethodPut, "/v1/nodes/"+node+"/maintenance", map[string]any{"reason": "the test is over"})
 		_, _, _ = n.call(ctx, http.MethodDelete, "/v1/nodes/"+node, nil)
 	})
+	n.must(t, http.MethodPost, "/v1/ports", map[string]any{"node_uuid": node, "address": fmt.Sprintf("52:54:01:%02x:%02x:%02x", rand.IntN(256), rand.IntN(256), rand.IntN(256))})
 	n.provision(t, node, "manage", "manageable")
 	n.must(t, http.MethodPut, "/v1/nodes/"+node+"/states/power", map[string]any{"target": "power off"})
 	n.until(t, node, "manageable")
@@ -138,9 +141,9 @@ func TestNova(t *testing.T) {
 	n := c.startNova(t, "fake.deploy_delay=3s")
 	node := n.available(t, "nova-1", nil)
 	image := c.uploadData(t, c.service(t, openstack.NewImageV2), images.CreateOpts{Name: unique(t), DiskFormat: "raw", ContainerFormat: "bare"}, make([]byte, 1<<20))
-	flavor := n.flavor(t, nil)
+	flavor, network := n.flavor(t, nil), (&neutron{T: t, admin: c.service(t, openstack.NewNetworkV2)}).network("vlan", "10.95.0.0/24")
 
-	id := n.create(t, "--flavor", flavor, "--image", image, "--nic", "none")
+	id := n.create(t, "--flavor", flavor, "--image", image, "--network", network)
 	n.eventually(t, "the node is deployed", func() (bool, string) {
 		state, _ := n.must(t, http.MethodGet, "/v1/nodes/"+node, nil)["provision_state"].(string)
 		return state == "deploying" || state == "wait call-back", state
